@@ -1,0 +1,2 @@
+//! The turnlock command.
+fn main() {}

@@ -1,0 +1,14 @@
+//! The words of turnlock, without IO, clock or randomness: `now` and random bytes are arguments.
+//!
+//! - [`protected`]: bytes that are wiped, do not print and compare in constant time
+//! - [`path`]: the one canonical form of a request's path
+//! - [`ttl`]: durations as people and clients write them
+//! - [`token`]: the text form of tokens: prefix, body, checksum
+
+pub mod path;
+pub mod protected;
+pub mod token;
+pub mod ttl;
+
+pub use path::Path;
+pub use protected::Protected;
