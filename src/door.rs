@@ -1,0 +1,108 @@
+//! The one way in. Every request passes here in a straight line: token, mount, route, policy, audit, handler, audit.
+
+use std::sync::Arc;
+
+use turnlock_core::policy::Question;
+
+use crate::audit::{Entry, Written};
+use crate::engine::{self, Access, Call, Found, Parameters, Route, sys};
+use crate::error::Error;
+use crate::mount::Mount;
+use crate::request::{Operation, Request};
+use crate::response::{Content, Response};
+use crate::server::{Parts, Server};
+
+/// Serves one request. Whatever the outcome, its audit record is written before this returns; when it cannot be, the
+/// answer is [`Error::Unavailable`].
+pub async fn enter(server: &Arc<Server>, request: Request) -> Result<Response, Error> {
+    if let Some(answer) = sys::before_unseal(server, &request).await {
+        return answer;
+    }
+    let mut entry = Entry::of(&request);
+    let mut written = Written::default();
+    let outcome = serve(server, request, &mut entry, &mut written).await;
+    // The effect and its record became durable side by side; the answer waits for both.
+    server.audit.answer(entry.outcome(&outcome), &written).await?;
+    outcome
+}
+
+/// Records a request that was refused before it could be parsed into a [`Request`].
+pub async fn refuse(server: &Arc<Server>, entry: Entry, error: &Error) -> Result<(), Error> {
+    server.audit.answer(entry.refusal(error), &Written::default()).await
+}
+
+async fn serve(
+    server: &Arc<Server>,
+    mut request: Request,
+    entry: &mut Entry,
+    written: &mut Written,
+) -> Result<Response, Error> {
+    let parts = server.parts()?;
+    let resolved = parts.mounts.table().resolve(&request.path);
+    let found = resolved.as_ref().map_or(Found::Nothing, |(mount, start)| {
+        engine::find(mount.entry.kind.routes(), request.operation, request.path.as_str(), *start)
+    });
+    let open = matches!(&found, Found::Route(route, _) if route.access == Access::Open);
+    let caller = match (open, &request.token) {
+        (true, _) => None,
+        (false, None) => return Err(Error::Denied),
+        (false, Some(token)) => Some(parts.tokens.identify(&parts, token, request.peer).await?),
+    };
+    if let Some(caller) = &caller {
+        entry.caller(caller);
+    }
+    let (mount, route, parameters) = match (resolved, found) {
+        (Some((mount, _)), Found::Route(route, parameters)) => (mount, route, parameters),
+        (_, found) => return Err(unroutable(&request, caller.as_ref(), &found)),
+    };
+    entry.mount(&mount);
+    let wrap_ttl = request.wrap_ttl;
+    let mut call =
+        Call { server: server.clone(), parts: parts.clone(), mount: mount.clone(), request, caller, parameters };
+    if call.request.operation == Operation::Update
+        && let Some(exists) = route.exists
+        && !exists(&call).await?
+    {
+        call.request.operation = Operation::Create;
+        entry.operation(Operation::Create);
+    }
+    judge(&call, route)?;
+    if call.request.operation.is_write() {
+        *written = server.audit.intent(entry).await?;
+    }
+    let response = (route.handler)(&call).await?;
+    match (wrap_ttl, &response.content) {
+        (Some(ttl), Content::Envelope(_)) if response.status < 300 => {
+            parts.tokens.wrap(&parts, response, ttl, &call.request).await
+        }
+        _ => Ok(response),
+    }
+}
+
+/// The one policy decision, over the path that the handler gets.
+fn judge(call: &Call, route: &Route) -> Result<(), Error> {
+    let Some(caller) = &call.caller else { return Ok(()) };
+    let parameters: Vec<_> = call.request.fields.iter().collect();
+    let verdict = caller.acl.evaluate(&Question {
+        path: &call.request.path,
+        operation: call.request.operation.into(),
+        parameters: &parameters,
+        wrap_ttl: call.request.wrap_ttl,
+    });
+    let allowed = verdict.allowed && (route.access != Access::Sudo || verdict.sudo);
+    if allowed { Ok(()) } else { Err(Error::Denied) }
+}
+
+/// What a caller learns of a path where nothing answers: the same refusal as for a forbidden one, unless its policies
+/// allow the path.
+fn unroutable(request: &Request, caller: Option<&crate::token::Caller>, found: &Found) -> Error {
+    let question =
+        Question { path: &request.path, operation: request.operation.into(), parameters: &[], wrap_ttl: None };
+    match caller {
+        Some(caller) if caller.acl.evaluate(&question).allowed => match found {
+            Found::WrongOperation => Error::Unsupported,
+            _ => Error::NoRoute,
+        },
+        _ => Error::Denied,
+    }
+}

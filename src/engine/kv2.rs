@@ -1,0 +1,6 @@
+//! The kv2 engine.
+
+use crate::engine::Route;
+
+/// What the engine answers.
+pub const ROUTES: &[Route] = &[];

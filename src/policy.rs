@@ -1,0 +1,95 @@
+//! The stored policies, parsed once and kept in memory: they are few and every request needs them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use turnlock_core::Protected;
+use turnlock_core::policy::{Acl, DEFAULT_POLICY, Policy, PolicyName, TemplateValues};
+
+use crate::barrier::{Barrier, Changes, View};
+use crate::error::Error;
+
+/// Policies by name.
+pub struct Policies {
+    barrier: Barrier,
+    view: View,
+    parsed: ArcSwap<HashMap<String, Arc<Policy>>>,
+}
+
+impl Policies {
+    /// Reads all policies behind an open barrier; stores `default` when it is not there.
+    pub async fn open(barrier: &Barrier) -> Result<Self, Error> {
+        let view = barrier.view("policy");
+        let policies = Self { barrier: barrier.clone(), view, parsed: ArcSwap::default() };
+        let mut parsed = HashMap::new();
+        for (name, record) in policies.view.list_values("").await? {
+            let text = record.value.expose_str().unwrap_or_default();
+            parsed.insert(name.clone(), Arc::new(Policy::parse(&name, text).map_err(Error::internal)?));
+        }
+        let fresh = !parsed.contains_key("default");
+        policies.parsed.store(Arc::new(parsed));
+        if fresh {
+            let name = PolicyName::parse("default").map_err(Error::internal)?;
+            policies.write(&name, DEFAULT_POLICY).await?;
+        }
+        Ok(policies)
+    }
+
+    /// Names in order, without `root`.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.parsed.load().keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// The policy of that name; `root` has no rules to show.
+    pub fn read(&self, name: &PolicyName) -> Option<Arc<Policy>> {
+        self.parsed.load().get(name.as_str()).cloned()
+    }
+
+    /// Parses, stores and puts into force. `root` is refused.
+    pub async fn write(&self, name: &PolicyName, text: &str) -> Result<(), Error> {
+        if name.is_root() {
+            return Err(Error::invalid("the root policy cannot be changed"));
+        }
+        let policy = Arc::new(Policy::parse(name.as_str(), text).map_err(|reason| Error::invalid(reason.to_string()))?);
+        let mut changes = Changes::new();
+        changes.put(&self.view, name.as_str(), Protected::copy_of(text.as_bytes()).expose());
+        self.barrier.commit(changes).await?;
+        self.swap(|parsed| {
+            parsed.insert(name.as_str().to_owned(), policy.clone());
+        });
+        Ok(())
+    }
+
+    /// Removes; a missing policy is no error. `root` and `default` stay.
+    pub async fn delete(&self, name: &PolicyName) -> Result<(), Error> {
+        if name.is_root() || name.as_str() == "default" {
+            return Err(Error::invalid("the root and default policies cannot be deleted"));
+        }
+        let mut changes = Changes::new();
+        changes.delete(&self.view, name.as_str());
+        self.barrier.commit(changes).await?;
+        self.swap(|parsed| {
+            parsed.remove(name.as_str());
+        });
+        Ok(())
+    }
+
+    /// What the policies named `names` allow together. A name without a policy allows nothing.
+    pub fn acl(&self, names: &[String], values: &TemplateValues) -> Acl {
+        let parsed = self.parsed.load();
+        let root = names.iter().any(|name| name == "root");
+        let policies: Vec<_> = names.iter().filter_map(|name| parsed.get(name).cloned()).collect();
+        if root { Acl::root() } else { Acl::new(&policies, values) }
+    }
+
+    fn swap(&self, edit: impl Fn(&mut HashMap<String, Arc<Policy>>)) {
+        self.parsed.rcu(|old| {
+            let mut parsed = HashMap::clone(old);
+            edit(&mut parsed);
+            parsed
+        });
+    }
+}
