@@ -1,10 +1,12 @@
 //! The words of turnlock, without IO, clock or randomness: `now` and random bytes are arguments.
 //!
+//! - [`finding`]: what a scan finds; keyed fingerprints that name a value of the store
 //! - [`protected`]: bytes that are wiped, do not print and compare in constant time
 //! - [`path`]: the one canonical form of a request's path
 //! - [`ttl`]: durations as people and clients write them
 //! - [`token`]: the text form of tokens: prefix, body, checksum
 
+pub mod finding;
 pub mod path;
 pub mod protected;
 pub mod token;
