@@ -5,10 +5,13 @@
 //! - [`path`]: the one canonical form of a request's path
 //! - [`ttl`]: durations as people and clients write them
 //! - [`token`]: the text form of tokens: prefix, body, checksum
+//! - [`rotation`], [`consumer`]: standing orders, their attempts, and who is pushed to
 
+pub mod consumer;
 pub mod finding;
 pub mod path;
 pub mod protected;
+pub mod rotation;
 pub mod token;
 pub mod ttl;
 
