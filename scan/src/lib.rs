@@ -1,1 +1,31 @@
-//! x
+//! Finds committed secrets in working trees and git histories. Needs no server, prints nothing, decides no exit code.
+//!
+//! - [`rule`]: the formats of credentials, and the catalogue; [`check`]: what is computed over a match
+//! - `prefilter`, [`matcher`]: from a text to hits
+//! - [`lookup`]: recognises values of the live store
+//! - `walk`, `git`, `origin`: where texts come from; who brought them in
+//! - [`allow`], [`baseline`]: what is no leak, or an old one
+//! - [`scanner`]: puts these together; [`report`], [`coverage`]: what comes out
+
+pub mod allow;
+pub mod baseline;
+pub mod check;
+pub mod coverage;
+mod entropy;
+mod git;
+mod inspect;
+pub mod lookup;
+pub mod matcher;
+mod origin;
+mod plausible;
+pub mod prefilter;
+pub mod report;
+pub mod rule;
+pub mod scanner;
+mod text;
+mod walk;
+
+pub use coverage::{Coverage, Omission, Why};
+pub use lookup::StoreLookup;
+pub use report::{Outcome, Report};
+pub use scanner::{Options, Phase, Progress, ScanError, Scanner};

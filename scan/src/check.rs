@@ -1,0 +1,290 @@
+//! What can be computed over a match without asking anybody: checksums, structure, plausibility.
+
+use std::ops::Range;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::Deserialize;
+use turnlock_core::token::{self, TokenKind};
+
+use crate::plausible;
+
+/// The checks by the name that rules give them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Check {
+    /// Refuses only values that stand for one.
+    #[default]
+    Plausible,
+    /// The last six characters are the CRC-32 of the characters between prefix (to the first `_`) and them, in base62.
+    Crc32Base62,
+    /// A token of turnlock: the checksum must hold.
+    Turnlock,
+    /// Header and payload are base64url of JSON objects and the header names an algorithm.
+    Jwt,
+    /// The body between the lines is base64 of DER or of an OpenSSH key.
+    Pem,
+    /// Base64 of exactly 64 bytes.
+    Base64Of64,
+    /// The value looks drawn at random.
+    Random,
+    /// The value can be a password that stood in quotes.
+    QuotedPassword,
+    /// The value can be a password that stood without quotes.
+    BarePassword,
+    /// The password of a URL: neither a template nor a well-known default.
+    UrlPassword,
+    /// A manifest of kind Secret: each value under `data` and `stringData` by itself.
+    KubernetesSecret,
+}
+
+/// What a check found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// No credential.
+    Drop,
+    /// As certain as the rule says.
+    Keep,
+    /// The checksum holds: nearly certain.
+    Proven,
+    /// The checksum does not hold: probably made up, damaged, or of an unknown variant.
+    Doubtful,
+    /// The match holds several credentials, at these places of the text.
+    Several(Vec<Range<usize>>),
+}
+
+impl Check {
+    /// Judges the credential at `secret` in the match at `span` of `text`.
+    pub fn judge(self, text: &[u8], span: &Range<usize>, secret: &Range<usize>) -> Verdict {
+        let value = text.get(secret.clone()).unwrap_or_default();
+        let keep = |good: bool| if good { Verdict::Keep } else { Verdict::Drop };
+        match self {
+            Self::Plausible => keep(!plausible::stands_in(value)),
+            Self::Crc32Base62 if plausible::stands_in(value) => Verdict::Drop,
+            Self::Crc32Base62 => {
+                if crc32_base62_holds(value) {
+                    Verdict::Proven
+                } else {
+                    Verdict::Doubtful
+                }
+            }
+            Self::Turnlock => {
+                let holds =
+                    std::str::from_utf8(value).ok().and_then(|text| token::body(TokenKind::of(text)?, text)).is_some();
+                if holds { Verdict::Proven } else { Verdict::Drop }
+            }
+            Self::Jwt => keep(is_jwt(value)),
+            Self::Pem => keep(is_pem(value)),
+            Self::Base64Of64 => {
+                keep(decode(value).is_some_and(|bytes| bytes.len() == 64) && !plausible::stands_in(value))
+            }
+            Self::Random => keep(plausible::is_random(value) && !plausible::stands_in(value)),
+            Self::QuotedPassword => keep(plausible::is_password(value, true)),
+            Self::BarePassword => keep(plausible::is_password(value, false)),
+            Self::UrlPassword => keep(
+                value.len() >= 3
+                    && !plausible::stands_in(value)
+                    && !names_itself(text.get(span.clone()).unwrap_or_default(), value),
+            ),
+            Self::KubernetesSecret => {
+                let values = kubernetes_values(text, &document_of(text, span));
+                if values.is_empty() { Verdict::Drop } else { Verdict::Several(values) }
+            }
+        }
+    }
+}
+
+/// Decodes base64 of either alphabet, padded or not.
+fn decode(value: &[u8]) -> Option<Vec<u8>> {
+    let lenient = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    let url = value.iter().any(|byte| matches!(byte, b'-' | b'_'));
+    GeneralPurpose::new(if url { &alphabet::URL_SAFE } else { &alphabet::STANDARD }, lenient).decode(value).ok()
+}
+
+fn crc32_base62_holds(token: &[u8]) -> bool {
+    const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let body = token.iter().position(|byte| *byte == b'_').and_then(|at| token.get(at + 1..)).unwrap_or_default();
+    let Some((random, sum)) = body.len().checked_sub(6).and_then(|at| body.split_at_checked(at)) else { return false };
+    let mut value = crc32fast::hash(random);
+    let mut expected = [b'0'; 6];
+    for place in expected.iter_mut().rev() {
+        *place = BASE62.get((value % 62) as usize).copied().unwrap_or(b'0');
+        value /= 62;
+    }
+    expected == sum
+}
+
+fn is_jwt(value: &[u8]) -> bool {
+    let mut parts = value.split(|byte| *byte == b'.');
+    let mut object = || {
+        parts
+            .next()
+            .and_then(decode)
+            .and_then(|bytes| serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&bytes).ok())
+    };
+    let Some(header) = object() else { return false };
+    header.contains_key("alg") && object().is_some_and(|payload| !payload.is_empty())
+}
+
+/// `value`: from `-----BEGIN` to `-----END …-----`; newlines may be written as `\n`.
+fn is_pem(value: &[u8]) -> bool {
+    let Some(start) = memchr::memmem::find(value, b"KEY-----")
+        .or_else(|| memchr::memmem::find(value, b"BLOCK-----").map(|at| at + 2))
+    else {
+        return false;
+    };
+    let Some(end) = memchr::memmem::rfind(value, b"-----END") else { return false };
+    let Some(body) = value.get(start + 8..end) else { return false };
+    let mut encoded = Vec::with_capacity(body.len());
+    let mut encrypted = false;
+    for line in body.split(|byte| *byte == b'\n').flat_map(split_escaped_newlines) {
+        let line = line.trim_ascii();
+        if line.contains(&b':') {
+            // Headers of the old encrypted form, or of armour.
+            encrypted |= line.starts_with(b"Proc-Type");
+            continue;
+        }
+        // The checksum of armour starts with `=`.
+        if line.starts_with(b"=") {
+            continue;
+        }
+        encoded.extend(line.iter().filter(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')));
+    }
+    let Some(bytes) = decode(&encoded) else { return false };
+    if bytes.len() < 32 {
+        return false;
+    }
+    let armour =
+        memchr::memmem::find(value, b"PGP PRIVATE").is_some() && bytes.first().is_some_and(|byte| byte & 0x80 != 0);
+    encrypted || armour || bytes.starts_with(b"openssh-key-v1\0") || is_der_sequence(&bytes)
+}
+
+fn split_escaped_newlines(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let current = rest?;
+        match memchr::memmem::find(current, b"\\n").and_then(|at| Some((current.get(..at)?, current.get(at + 2..)?))) {
+            Some((piece, after)) => {
+                rest = Some(after);
+                Some(piece)
+            }
+            None => rest.take(),
+        }
+    })
+}
+
+/// A SEQUENCE whose length agrees with what follows, give or take cut padding.
+fn is_der_sequence(bytes: &[u8]) -> bool {
+    let &[0x30, first, ref rest @ ..] = bytes else { return false };
+    let (length, header) = match first {
+        0..=0x7f => (usize::from(first), 0),
+        0x81 => (rest.first().map_or(0, |byte| usize::from(*byte)), 1),
+        0x82 => (rest.iter().take(2).fold(0, |length, byte| length << 8 | usize::from(*byte)), 2),
+        _ => return false,
+    };
+    (rest.len().saturating_sub(header)).abs_diff(length) <= 3
+}
+
+/// Whether user and password of a URL are the same well-known pair, or the host is one of documentation.
+fn names_itself(url: &[u8], password: &[u8]) -> bool {
+    let Some(at) = memchr::memmem::find(url, b"://") else { return false };
+    let user: &[u8] = url.get(at + 3..).and_then(|rest| rest.split(|byte| *byte == b':').next()).unwrap_or_default();
+    user.eq_ignore_ascii_case(password)
+        || memchr::memmem::find(url, b"@example.").is_some()
+        || memchr::memmem::find(url, b".example.").is_some()
+}
+
+/// The YAML document around `span`, as far as one can reasonably be.
+fn document_of(text: &[u8], span: &Range<usize>) -> Range<usize> {
+    const REACH_BYTES: usize = 64 << 10;
+    let from = span.start.saturating_sub(REACH_BYTES);
+    let to = text.len().min(span.end.saturating_add(REACH_BYTES));
+    let start = text
+        .get(from..span.start)
+        .and_then(|before| memchr::memmem::rfind(before, b"\n---"))
+        .map_or(from, |at| from + at + 1);
+    let end = text
+        .get(span.end..to)
+        .and_then(|after| memchr::memmem::find(after, b"\n---"))
+        .map_or(to, |at| span.end + at + 1);
+    start..end
+}
+
+/// The values under `data:` (base64 of text) and `stringData:` of a manifest.
+fn kubernetes_values(text: &[u8], span: &Range<usize>) -> Vec<Range<usize>> {
+    let mut values = Vec::new();
+    let mut at = span.start;
+    let mut encoded = None;
+    for line in text.get(span.clone()).unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {
+        let start = at;
+        at += line.len();
+        let body = line.trim_ascii_end();
+        let indented = body.first().is_some_and(|byte| *byte == b' ' || *byte == b'\t');
+        if !indented {
+            encoded = match body {
+                b"data:" => Some(true),
+                b"stringData:" => Some(false),
+                [] => encoded,
+                _ => None,
+            };
+            continue;
+        }
+        let Some(encoded) = encoded else { continue };
+        let Some(colon) = memchr::memmem::find(body, b": ") else { continue };
+        let name = body.get(..colon).unwrap_or_default().to_ascii_lowercase();
+        let value = body.get(colon + 2..).unwrap_or_default().trim_ascii_start();
+        let offset = start + body.len() - value.len();
+        let quotes: &[u8] = b"\"'";
+        let inner = if value.len() >= 2
+            && value.first() == value.last()
+            && value.first().is_some_and(|byte| quotes.contains(byte))
+        {
+            1
+        } else {
+            0
+        };
+        let inside = value.get(inner..value.len() - inner).unwrap_or_default();
+        let secretive = ["pass", "secret", "token", "key", "credential", "pwd", "auth", "url", "dsn", "conn"]
+            .iter()
+            .any(|word| memchr::memmem::find(&name, word.as_bytes()).is_some());
+        let good = if encoded {
+            let plain = decode(inside).unwrap_or_default();
+            let text =
+                !plain.is_empty() && plain.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
+            let plain = plain.trim_ascii();
+            text && plain.len() >= 6
+                && !plausible::stands_in(plain)
+                && (secretive || plausible::is_random(plain) || plausible::is_password(plain, true))
+        } else {
+            plausible::is_random(inside) || (secretive && plausible::is_password(inside, true))
+        };
+        if good {
+            values.push(offset + inner..offset + inner + inside.len());
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn der_lengths_must_agree() {
+        assert!(is_der_sequence(&[0x30, 3, 2, 1, 0]));
+        assert!(!is_der_sequence(&[0x30, 60, 2, 1, 0]));
+        assert!(!is_der_sequence(&[0x04, 3, 2, 1, 0]));
+        assert!(!is_der_sequence(&[]));
+    }
+
+    #[test]
+    fn every_value_of_a_manifest_is_judged_by_itself() {
+        let manifest = b"data:\n  password: aHVudGVyMjJ4eXo=\n  mode: bm9uZQ==\nkind: Secret\nstringData:\n  api_token: \"q8Zr4Lk0Pw2V\"\n";
+        let values: Vec<_> =
+            kubernetes_values(manifest, &(0..manifest.len())).into_iter().map(|span| &manifest[span]).collect();
+        assert_eq!(values, [&b"aHVudGVyMjJ4eXo="[..], &b"q8Zr4Lk0Pw2V"[..]]);
+    }
+}

@@ -1,0 +1,90 @@
+//! What a scan read and what it left out.
+
+/// Most omissions that are listed one by one; the rest is counted.
+const MAX_LISTED: usize = 1000;
+
+/// What a scan read and what it left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Files read from the working tree.
+    pub files: u64,
+    /// Blobs read from the history, each once.
+    pub blobs: u64,
+    /// Commits known to the object store, reachable or not.
+    pub commits: u64,
+    /// Bytes of both.
+    pub bytes: u64,
+    /// Binary contents that were passed over.
+    pub binary: u64,
+    /// Symbolic links that were passed over: what they lead to inside the tree is read in its own place.
+    pub symlinks: u64,
+    /// The first thousand omissions that leave the answer incomplete.
+    pub omissions: Vec<Omission>,
+    /// How many there were in all.
+    pub omitted: u64,
+}
+
+/// Something that should have been read and was not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Omission {
+    /// Name of the file, or of the object. May hold control characters.
+    pub what: String,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why something was not read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Why {
+    /// Larger than the limit.
+    #[error("larger than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+    },
+    /// Could not be opened or read.
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+    /// An object of the repository that does not decode.
+    #[error("the object is damaged or missing")]
+    Damaged,
+    /// A FIFO, socket or device.
+    #[error("not a regular file")]
+    Special,
+    /// The history ends here: a shallow or partial clone.
+    #[error("the history is cut off here")]
+    CutOff,
+    /// The store could not be asked.
+    #[error("the store could not be asked: {0}")]
+    Unconfirmed(String),
+}
+
+impl Coverage {
+    /// Notes an omission.
+    pub fn omit(&mut self, what: impl Into<String>, why: Why) {
+        self.omitted += 1;
+        if self.omissions.len() < MAX_LISTED {
+            self.omissions.push(Omission { what: what.into(), why });
+        }
+    }
+
+    /// Whether something that should have been read was not. A FIFO or a socket holds no content to read.
+    pub fn is_partial(&self) -> bool {
+        self.omitted > 0
+            && (self.omitted > self.omissions.len() as u64
+                || self.omissions.iter().any(|omission| omission.why != Why::Special))
+    }
+
+    /// Takes over what another part of the scan covered.
+    pub fn absorb(&mut self, other: Self) {
+        self.files += other.files;
+        self.blobs += other.blobs;
+        self.commits += other.commits;
+        self.bytes += other.bytes;
+        self.binary += other.binary;
+        self.symlinks += other.symlinks;
+        self.omitted += other.omitted;
+        let room = MAX_LISTED.saturating_sub(self.omissions.len());
+        self.omissions.extend(other.omissions.into_iter().take(room));
+    }
+}

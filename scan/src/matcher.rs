@@ -1,0 +1,150 @@
+//! Runs the rules over one text: prefilter, patterns near keywords, entropy, checks, then one hit for each place.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::check::Verdict;
+use crate::entropy;
+use crate::prefilter::Prefilter;
+use crate::rule::Rule;
+
+/// Certainty of a match whose checksum holds.
+const PROVEN: f32 = 0.99;
+
+/// Certainty of a match whose checksum does not hold.
+const DOUBTFUL: f32 = 0.3;
+
+/// More hits in one text than this are not told apart any more: the text is a list of tokens or an attack.
+const MAX_HITS: usize = 10_000;
+
+/// All rules, ready to run.
+#[derive(Debug)]
+pub struct Matcher {
+    rules: Vec<Rule>,
+    prefilter: Prefilter,
+}
+
+/// A place of a text where a rule found a credential.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// Index of the rule.
+    pub rule: usize,
+    /// Bytes that the pattern matched.
+    pub span: Range<usize>,
+    /// Bytes of the credential, within `span`.
+    pub secret: Range<usize>,
+    /// Entropy of the credential.
+    pub entropy: f32,
+    /// 0.0 to 1.0.
+    pub certainty: f32,
+    /// What a checksum said.
+    pub tag: Option<&'static str>,
+}
+
+impl Matcher {
+    /// Errors: when the keywords of `rules` exceed what an automaton can hold.
+    pub fn new(rules: Vec<Rule>) -> Result<Self, aho_corasick::BuildError> {
+        let prefilter = Prefilter::new(&rules)?;
+        Ok(Self { rules, prefilter })
+    }
+
+    /// The rules, by the index that hits name.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The credentials in `text`, in order of their place; no two overlap. Equal texts give equal answers.
+    pub fn hits(&self, text: &[u8]) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        for (index, window) in self.prefilter.windows(&self.rules, text) {
+            if let Some(rule) = self.rules.get(index) {
+                apply(index, rule, text, window, &mut hits);
+            }
+        }
+        self.settle(hits)
+    }
+
+    /// Of hits whose credentials overlap the one of the most certain rule stays, then the longest, then the first.
+    fn settle(&self, mut hits: Vec<Hit>) -> Vec<Hit> {
+        let rank = |hit: &Hit| self.rules.get(hit.rule).map_or(0.0, |rule| rule.certainty);
+        hits.sort_by(|a, b| {
+            rank(b)
+                .total_cmp(&rank(a))
+                .then(b.secret.len().cmp(&a.secret.len()))
+                .then(a.secret.start.cmp(&b.secret.start))
+                .then(a.rule.cmp(&b.rule))
+                .then(a.span.start.cmp(&b.span.start))
+        });
+        let mut kept = BTreeMap::<usize, Hit>::new();
+        for hit in hits {
+            // Those kept do not overlap each other, so only the last that starts before this one's end can reach into it.
+            let free =
+                kept.range(..hit.secret.end).next_back().is_none_or(|(_, known)| known.secret.end <= hit.secret.start);
+            if free {
+                kept.insert(hit.secret.start, hit);
+            }
+        }
+        kept.into_values().collect()
+    }
+
+    /// The same without the prefilter: every rule over every line, or over the whole text if it spans lines. What
+    /// [`Matcher::hits`] must agree with.
+    #[cfg(test)]
+    fn hits_by_brute_force(&self, text: &[u8]) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        for (index, rule) in self.rules.iter().enumerate() {
+            if rule.reach.is_some() {
+                apply(index, rule, text, 0..text.len(), &mut hits);
+                continue;
+            }
+            let mut start = 0;
+            for line in text.split(|byte| *byte == b'\n') {
+                apply(index, rule, text, start..start + line.len(), &mut hits);
+                start += line.len() + 1;
+            }
+        }
+        self.settle(hits)
+    }
+}
+
+fn apply(index: usize, rule: &Rule, text: &[u8], window: Range<usize>, hits: &mut Vec<Hit>) {
+    let (Some(regex), Some(part)) = (rule.regex(), text.get(window.clone())) else { return };
+    for captures in regex.captures_iter(part) {
+        if hits.len() >= MAX_HITS {
+            return;
+        }
+        let Some(whole) = captures.get(0) else { continue };
+        let group = match rule.group {
+            0 => captures.iter().skip(1).flatten().find(|group| !group.is_empty()).unwrap_or(whole),
+            group => captures.get(group).unwrap_or(whole),
+        };
+        let span = window.start + whole.start()..window.start + whole.end();
+        let secret = window.start + group.start()..window.start + group.end();
+        let entropy = entropy::of(group.as_bytes());
+        if secret.is_empty() || (rule.entropy > 0.0 && entropy <= rule.entropy) {
+            continue;
+        }
+        let (certainty, tag) = match rule.check.judge(text, &span, &secret) {
+            Verdict::Drop => continue,
+            Verdict::Keep => (rule.certainty, None),
+            Verdict::Proven => (PROVEN, Some("checksum:passed")),
+            Verdict::Doubtful => (rule.certainty.min(DOUBTFUL), Some("checksum:failed")),
+            Verdict::Several(values) => {
+                hits.extend(values.into_iter().map(|value| Hit {
+                    rule: index,
+                    entropy: entropy::of(text.get(value.clone()).unwrap_or_default()),
+                    span: value.clone(),
+                    secret: value,
+                    certainty: rule.certainty,
+                    tag: None,
+                }));
+                continue;
+            }
+        };
+        hits.push(Hit { rule: index, span, secret, entropy, certainty, tag });
+    }
+}
+
+#[cfg(test)]
+#[path = "matcher_tests.rs"]
+mod tests;

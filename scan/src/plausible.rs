@@ -1,0 +1,341 @@
+//! Whether a value can be a credential that somebody uses, or only stands for one.
+
+use crate::entropy;
+
+/// Parts of words that authors of examples write where a credential would stand, in lower case.
+const STAND_INS: &[&str] = &[
+    "example",
+    "changeme",
+    "change_me",
+    "change-me",
+    "placeholder",
+    "your_",
+    "your-",
+    "yourpass",
+    "yourtoken",
+    "yoursecret",
+    "yourkey",
+    "yourapi",
+    "xxxxx",
+    "*****",
+    ".....",
+    "-----",
+    "_____",
+    "#####",
+    "dummy",
+    "redacted",
+    "insert",
+    "todo",
+    "fixme",
+    "fake",
+    "sample",
+    "replace",
+    "notreal",
+    "not_real",
+    "not-a-real",
+    "deadbeef",
+    "foobar",
+    "undefined",
+    "null",
+    "goes_here",
+    "goes-here",
+    "enter_",
+    "secret_here",
+    "lorem",
+    "my_secret",
+    "my-secret",
+    "mysecret",
+    "my_password",
+    "mypassword",
+    "some_secret",
+    "some-secret",
+    "somesecret",
+    "00000000",
+    "11111111",
+    "123456789",
+    "abcdefgh",
+    "qwertyui",
+    "aaaaaa",
+];
+
+/// Values that are a word of the trade and no credential, in lower case.
+const WORDS: &[&str] = &[
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "secrets",
+    "token",
+    "tokens",
+    "apikey",
+    "api_key",
+    "api-key",
+    "true",
+    "false",
+    "none",
+    "nil",
+    "bearer",
+    "basic",
+    "string",
+    "username",
+    "optional",
+    "required",
+    "default",
+    "hidden",
+    "private",
+    "public",
+    "credentials",
+    "authorization",
+    "text",
+    "input",
+    "localhost",
+    "test",
+    "testing",
+    "testpass",
+    "admin",
+    "root",
+    "postgres",
+    "mysql",
+    "guest",
+    "user",
+    "pass",
+    "demo",
+    "value",
+    "enabled",
+    "disabled",
+    "unknown",
+    "anonymous",
+    "postgresql",
+    "rabbitmq",
+    "redis",
+    "mongodb",
+    "development",
+    "production",
+    "staging",
+];
+
+/// Whether `value` merely stands for a credential: a template, a word of the trade, one repeated character, a run of
+/// the alphabet.
+pub(crate) fn stands_in(value: &[u8]) -> bool {
+    let lower = value.to_ascii_lowercase();
+    let holds = |part: &str| memchr::memmem::find(&lower, part.as_bytes()).is_some();
+    is_template(value)
+        || WORDS.iter().any(|word| word.as_bytes() == lower.as_slice())
+        || STAND_INS.iter().any(|part| holds(part))
+        || distinct(&lower) < 4.min(value.len())
+        || is_run(&lower)
+}
+
+/// A reference to a value elsewhere: `${X}`, `{{ x }}`, `<x>`, `%X%`, `$(x)`, `$X`, `[x]`, `env:X`.
+pub(crate) fn is_template(value: &[u8]) -> bool {
+    let holds = |part: &[u8]| memchr::memmem::find(value, part).is_some();
+    let wrapped = |open: u8, close: u8| value.first() == Some(&open) && value.last() == Some(&close);
+    holds(b"${")
+        || holds(b"{{")
+        || holds(b"}}")
+        || holds(b"$(")
+        || holds(b"#{")
+        || holds(b"%(")
+        || holds(b"<%")
+        || holds(b"@{")
+        || holds(b"$[")
+        || wrapped(b'<', b'>')
+        || wrapped(b'%', b'%')
+        || wrapped(b'{', b'}')
+        || wrapped(b'[', b']')
+        || wrapped(b'(', b')')
+        || wrapped(b'_', b'_')
+        || (value.first() == Some(&b'$')
+            && value.get(1).is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
+            && is_name(value.get(1..).unwrap_or_default()))
+        || value.starts_with(b"turnlock://")
+        || value.starts_with(b"vault:")
+        || value.starts_with(b"op://")
+        || value.starts_with(b"env:")
+        || value.starts_with(b"arn:aws:")
+}
+
+/// Whether `value` looks drawn at random, as keys and tokens are: letters and digits mixed, no words, high entropy for
+/// its length.
+pub(crate) fn is_random(value: &[u8]) -> bool {
+    let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let letters = value.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+    let mixed = value.iter().any(u8::is_ascii_uppercase) && value.iter().any(u8::is_ascii_lowercase);
+    if value.len() < 16 || letters < 2 || digits < if mixed { 1 } else { 2 } {
+        return false;
+    }
+    let hex = value.iter().all(u8::is_ascii_hexdigit);
+    entropy::of(value) > if hex { 2.8 } else { 3.2 } && !is_wordy(value)
+}
+
+/// Whether the value of a setting named password, passphrase or the like can be one.
+///
+/// `quoted`: stood in quotes. Without quotes it may be code, so it must not look like an expression.
+pub(crate) fn is_password(value: &[u8], quoted: bool) -> bool {
+    if !(6..=128).contains(&value.len())
+        || stands_in(value)
+        || value.iter().any(|byte| !byte.is_ascii_graphic() && *byte != b' ')
+    {
+        return false;
+    }
+    let lower = value.iter().any(u8::is_ascii_lowercase);
+    let upper = value.iter().any(u8::is_ascii_uppercase);
+    let digit = value.iter().any(u8::is_ascii_digit);
+    let mark = value.iter().any(|byte| byte.is_ascii_punctuation());
+    let classes = [lower, upper, digit, mark].into_iter().filter(|present| *present).count();
+    if value.contains(&b' ')
+        || value.starts_with(b"/")
+        || value.starts_with(b"./")
+        || value.starts_with(b"http")
+        || value.starts_with(b"--")
+    {
+        return false;
+    }
+    if !quoted && (is_expression(value) || !digit) {
+        return false;
+    }
+    // A path, a dotted name or several words with separators: the name of something.
+    let joined = value.iter().any(|byte| matches!(byte, b'.' | b'_' | b'-' | b'/' | b':'));
+    if (!digit || joined) && is_name(value) {
+        return false;
+    }
+    classes >= 2 && entropy::of(value) > 2.2 && (digit || (mark && upper) || classes >= 3)
+}
+
+/// Whether `value` reads as an expression of a programming language.
+fn is_expression(value: &[u8]) -> bool {
+    let holds = |part: &[u8]| memchr::memmem::find(value, part).is_some();
+    value.iter().any(|byte| matches!(byte, b'(' | b')' | b'[' | b']' | b'{' | b'}' | b';' | b'|' | b'<' | b'>'))
+        || holds(b"->")
+        || holds(b"::")
+        || holds(b"=>")
+        || {
+            // `settings.db_password1`: names joined by dots.
+            value.contains(&b'.') && is_name(value)
+        }
+}
+
+/// Whether `value` holds nothing but what names hold: letters, digits, `_`, `.`, `-`, `/`, `:`; and no long digit run.
+fn is_name(value: &[u8]) -> bool {
+    value.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'/' | b':'))
+        && is_wordy(value)
+}
+
+/// Whether most of `value` is words: runs of letters with the rhythm of vowels, parted by separators or capitals.
+fn is_wordy(value: &[u8]) -> bool {
+    let mut in_words = 0usize;
+    let mut run: Vec<u8> = Vec::new();
+    let mut close = |run: &mut Vec<u8>| {
+        let vowels = run
+            .iter()
+            .filter(|byte| matches!(byte.to_ascii_lowercase(), b'a' | b'e' | b'i' | b'o' | b'u' | b'y'))
+            .count();
+        if run.len() >= 3 && vowels * 6 >= run.len() && vowels * 4 <= run.len() * 3 {
+            in_words += run.len();
+        }
+        run.clear();
+    };
+    let mut letters = 0usize;
+    for byte in value {
+        if byte.is_ascii_alphabetic() {
+            letters += 1;
+            let turns = byte.is_ascii_uppercase() && run.last().is_some_and(u8::is_ascii_lowercase);
+            if turns {
+                close(&mut run);
+            }
+            run.push(*byte);
+        } else {
+            close(&mut run);
+        }
+    }
+    close(&mut run);
+    // Random text also has a lucky run of letters here and there; words make up nearly all of a name.
+    letters * 5 >= value.len() * 3 && in_words * 10 >= value.len() * 7
+}
+
+fn distinct(value: &[u8]) -> usize {
+    let mut seen = [false; 256];
+    value
+        .iter()
+        .filter(|byte| seen.get_mut(usize::from(**byte)).is_some_and(|seen| !std::mem::replace(seen, true)))
+        .count()
+}
+
+/// Whether nearly every byte follows its neighbour by one: `abcdef`, `123456`.
+fn is_run(value: &[u8]) -> bool {
+    let steps = value.iter().zip(value.iter().skip(1)).filter(|(a, b)| b.wrapping_sub(**a) <= 1).count();
+    value.len() >= 8 && steps * 10 >= (value.len() - 1) * 8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_and_words_stand_for_a_value() {
+        for value in [
+            "${DB_PASSWORD}",
+            "{{ .Values.key }}",
+            "<your key>",
+            "%SECRET%",
+            "$DB_PASSWORD",
+            "changeme",
+            "xxxxxxxxxxxx",
+            "password",
+            "AKIAIOSFODNN7EXAMPLE",
+            "abcdefghijklmnop",
+        ] {
+            assert!(stands_in(value.as_bytes()), "{value}");
+        }
+        for value in ["hV7$kq2Lw0z", "9f3c1e77ab0d4c5512ee8bd1", "Tr0ub4dor&3"] {
+            assert!(!stands_in(value.as_bytes()), "{value}");
+        }
+    }
+
+    #[test]
+    fn names_and_expressions_are_no_passwords() {
+        for value in [
+            "request.form.get('x1')",
+            "settings.db_password1",
+            "getPassword()",
+            "user_password_field",
+            "config/secrets/db1",
+            "self.password2",
+        ] {
+            assert!(!is_password(value.as_bytes(), false), "{value}");
+        }
+        for value in ["s3cr3tP4ss!", "k9dJ2mPq", "hunter2!x"] {
+            assert!(is_password(value.as_bytes(), false), "{value}");
+        }
+    }
+
+    #[test]
+    fn random_text_is_told_from_names() {
+        for value in ["9f3c1e77ab0d4c5512ee8bd1", "q8Zr4Lk0Pw2Vx7Nd5Ty1", "sccqe60k-nsak-h1m1-vzq8"] {
+            assert!(is_random(value.as_bytes()), "{value}");
+        }
+        for value in
+            ["com.example.service.token2.name1", "PdfEncryptionKeySize.Key128Bit", "aaaaaaaaaaaaaaaa11", "short1"]
+        {
+            assert!(!is_random(value.as_bytes()), "{value}");
+        }
+    }
+
+    #[test]
+    fn nearly_all_random_tokens_are_recognised_as_random() {
+        let mut state = 7u64;
+        for length in [20, 32, 40] {
+            let mut missed = 0;
+            for _ in 0..2000 {
+                let token: Vec<u8> = (0..length)
+                    .map(|_| {
+                        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                        b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"[(state >> 33) as usize % 62]
+                    })
+                    .collect();
+                missed += usize::from(!is_random(&token));
+            }
+            assert!(missed < 2000 / 12, "{missed} of 2000 of length {length}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! One pass over a text that tells which rules can match where.
+
+use std::ops::Range;
+
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, BuildError};
+use memchr::{memchr, memrchr};
+
+use crate::rule::Rule;
+
+/// A longer line is searched only around the keyword: minified code has lines of megabytes.
+const LONG_LINE_BYTES: usize = 8 << 10;
+
+/// Bytes to both sides of a keyword in a long line.
+const AROUND_BYTES: usize = 1 << 10;
+
+/// The keywords of all rules as one automaton.
+#[derive(Debug)]
+pub struct Prefilter {
+    automaton: AhoCorasick,
+    /// Rules (by index) of each keyword (by index in the automaton).
+    rules_of: Vec<Vec<usize>>,
+}
+
+impl Prefilter {
+    /// Errors: when the keywords exceed what an automaton can hold.
+    pub fn new(rules: &[Rule]) -> Result<Self, BuildError> {
+        let mut keywords: Vec<(&str, Vec<usize>)> = Vec::new();
+        for (index, rule) in rules.iter().enumerate() {
+            for keyword in &rule.keywords {
+                match keywords.iter_mut().find(|(known, _)| known == keyword) {
+                    Some((_, of)) => of.push(index),
+                    None => keywords.push((keyword, vec![index])),
+                }
+            }
+        }
+        let automaton = AhoCorasickBuilder::new()
+            .ascii_case_insensitive(true)
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(keywords.iter().map(|(keyword, _)| keyword))?;
+        Ok(Self { automaton, rules_of: keywords.into_iter().map(|(_, of)| of).collect() })
+    }
+
+    /// The windows of `text` in which each rule must be tried: ordered by rule, then place; none overlap.
+    pub fn windows(&self, rules: &[Rule], text: &[u8]) -> Vec<(usize, Range<usize>)> {
+        let mut windows: Vec<(usize, Range<usize>)> = Vec::new();
+        // A keyword often occurs many times in one line; its bounds are looked up once.
+        let mut line = 0..0;
+        for hit in self.automaton.find_overlapping_iter(text) {
+            if !(line.start <= hit.start() && hit.end() <= line.end && !line.is_empty()) {
+                line = line_of(text, hit.start()..hit.end());
+            }
+            for index in self.rules_of.get(hit.pattern().as_usize()).into_iter().flatten() {
+                let Some(rule) = rules.get(*index) else { continue };
+                let window = match rule.reach {
+                    Some(reach) => {
+                        let wide = hit.start().saturating_sub(reach.before)
+                            ..hit.end().saturating_add(reach.after).min(text.len());
+                        let bounds = line_of(text, wide.clone());
+                        bounds.start.max(wide.start.saturating_sub(LONG_LINE_BYTES))
+                            ..bounds.end.min(wide.end.saturating_add(LONG_LINE_BYTES))
+                    }
+                    None if line.len() <= LONG_LINE_BYTES => line.clone(),
+                    None => around(text, &line, hit.start()..hit.end()),
+                };
+                match windows.last_mut() {
+                    Some((last, known))
+                        if last == index && known.start <= window.start && window.start <= known.end =>
+                    {
+                        known.end = known.end.max(window.end);
+                    }
+                    _ => windows.push((*index, window)),
+                }
+            }
+        }
+        windows.sort_unstable_by(|(a, x), (b, y)| (a, x.start, x.end).cmp(&(b, y.start, y.end)));
+        windows.dedup_by(|(next, window), (rule, known)| {
+            // Windows that merely touch stay apart: each is a line, or a piece cut at a delimiter.
+            let same = rule == next && (window.start < known.end || *window == *known);
+            if same {
+                known.end = known.end.max(window.end);
+            }
+            same
+        });
+        windows
+    }
+}
+
+/// The line or lines that hold `span`, without the newline at the end.
+fn line_of(text: &[u8], span: Range<usize>) -> Range<usize> {
+    let start = text.get(..span.start).and_then(|before| memrchr(b'\n', before)).map_or(0, |at| at + 1);
+    let end = text.get(span.end..).and_then(|after| memchr(b'\n', after)).map_or(text.len(), |at| span.end + at);
+    start..end
+}
+
+/// The surroundings of `hit` within a long `line`, widened to the next blank or quote so that no token is cut.
+fn around(text: &[u8], line: &Range<usize>, hit: Range<usize>) -> Range<usize> {
+    let is_edge = |byte: &u8| matches!(byte, b' ' | b'\t' | b'"' | b'\'' | b'`' | b',' | b';');
+    let near =
+        line.start.max(hit.start.saturating_sub(AROUND_BYTES))..line.end.min(hit.end.saturating_add(AROUND_BYTES));
+    let far =
+        line.start.max(near.start.saturating_sub(AROUND_BYTES))..line.end.min(near.end.saturating_add(AROUND_BYTES));
+    let start = text
+        .get(far.start..near.start)
+        .and_then(|bytes| bytes.iter().rposition(is_edge))
+        .map_or(near.start, |at| far.start + at + 1);
+    let end = text
+        .get(near.end..far.end)
+        .and_then(|bytes| bytes.iter().position(is_edge))
+        .map_or(near.end, |at| near.end + at);
+    start..end
+}

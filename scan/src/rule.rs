@@ -1,0 +1,140 @@
+//! A rule: the format of one kind of credential, and the catalogue of them in `rules.toml`.
+
+use std::sync::OnceLock;
+
+use regex::bytes::{Regex, RegexBuilder};
+use serde::Deserialize;
+
+use crate::check::Check;
+
+const BUILT_IN: &str = include_str!("rules.toml");
+
+/// Most memory that one compiled rule may take; a pattern that exceeds it is refused when it is first used.
+const MAX_PATTERN_BYTES: usize = 16 << 20;
+
+/// The format of one kind of credential.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Names the rule in reports and ignore files. NEVER CHANGE: ignore files hold it.
+    pub id: String,
+    /// What it finds, for people.
+    pub description: String,
+    /// Texts of which each match holds at least one, in lower case. Case does not matter when they are looked for.
+    pub keywords: Vec<String>,
+    /// Regular expression over bytes. `.` does not match a newline.
+    pub pattern: String,
+    /// The group that holds the credential; 0 is the first group that took part, or the whole match without groups.
+    #[serde(default)]
+    pub group: usize,
+    /// A credential whose entropy in bits per byte does not exceed this is none.
+    #[serde(default)]
+    pub entropy: f32,
+    /// What a match says by itself: 0.0 to 1.0. Of two that overlap the more certain one stays.
+    pub certainty: f32,
+    /// Bytes around a keyword that are searched; without it the keyword's line.
+    #[serde(default)]
+    pub reach: Option<Reach>,
+    /// What is computed over the match after the pattern.
+    #[serde(default)]
+    pub check: Check,
+    /// Facts for the report.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Texts that it must find, each cut into parts so that no scanner takes this file for a leak.
+    #[serde(default)]
+    pub positive: Vec<Vec<String>>,
+    /// Texts that it must not find, cut likewise.
+    #[serde(default)]
+    pub negative: Vec<Vec<String>>,
+    #[serde(skip)]
+    compiled: OnceLock<Option<Regex>>,
+}
+
+/// How far a match may lie from its keyword, for rules that span lines.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reach {
+    /// Bytes before the keyword; extended to the start of the line.
+    pub before: usize,
+    /// Bytes after the keyword; extended to the end of the line.
+    pub after: usize,
+}
+
+#[derive(Deserialize)]
+struct Catalogue {
+    rule: Vec<Rule>,
+}
+
+impl Rule {
+    /// The compiled pattern; `None` when it cannot be compiled, which [`Rule::verify`] tells beforehand.
+    ///
+    /// Compiled at the first use: most scans never need most rules.
+    pub fn regex(&self) -> Option<&Regex> {
+        self.compiled.get_or_init(|| self.compile().ok()).as_ref()
+    }
+
+    /// Compiles the pattern and checks that the group exists.
+    pub fn verify(&self) -> Result<(), RuleError> {
+        let regex =
+            self.compile().map_err(|source| RuleError::Pattern { rule: self.id.clone(), source: Box::new(source) })?;
+        if self.group >= regex.captures_len() {
+            return Err(RuleError::Group { rule: self.id.clone() });
+        }
+        if self.keywords.is_empty() || self.keywords.iter().any(|keyword| keyword.is_empty() || keyword.contains('\n'))
+        {
+            return Err(RuleError::Keywords { rule: self.id.clone() });
+        }
+        Ok(())
+    }
+
+    fn compile(&self) -> Result<Regex, regex::Error> {
+        RegexBuilder::new(&self.pattern)
+            .unicode(false)
+            .size_limit(MAX_PATTERN_BYTES)
+            .dfa_size_limit(MAX_PATTERN_BYTES / 8)
+            .build()
+    }
+}
+
+/// The rules that come with the crate.
+pub fn built_in() -> Result<Vec<Rule>, RuleError> {
+    parse(BUILT_IN)
+}
+
+/// Reads a catalogue: a TOML list of `[[rule]]`.
+pub fn parse(text: &str) -> Result<Vec<Rule>, RuleError> {
+    let catalogue: Catalogue = toml::from_str(text).map_err(|source| RuleError::Syntax { source: Box::new(source) })?;
+    Ok(catalogue.rule)
+}
+
+/// Why a rule cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RuleError {
+    /// The catalogue is not TOML of the expected shape.
+    #[error("the rules are malformed")]
+    Syntax {
+        /// Where.
+        source: Box<toml::de::Error>,
+    },
+    /// The pattern is not a regular expression, or too large.
+    #[error("rule {rule}: the pattern cannot be compiled")]
+    Pattern {
+        /// Id of the rule.
+        rule: String,
+        /// Why.
+        source: Box<regex::Error>,
+    },
+    /// The group of the credential does not exist.
+    #[error("rule {rule}: the pattern has no such group")]
+    Group {
+        /// Id of the rule.
+        rule: String,
+    },
+    /// No keywords, or one that cannot occur in a line.
+    #[error("rule {rule}: keywords are missing or malformed")]
+    Keywords {
+        /// Id of the rule.
+        rule: String,
+    },
+}

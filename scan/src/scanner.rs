@@ -1,0 +1,247 @@
+//! Scans a tree, a history, or both, and bytes at hand; puts rules, store, allow lists and reports together.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use turnlock_core::finding::{Finding, Fingerprint, LiveSecret};
+
+use crate::allow::IgnoreList;
+use crate::baseline::Baseline;
+use crate::coverage::{Coverage, Why};
+use crate::inspect::{Inspection, Inspector, Sighting};
+use crate::lookup::StoreLookup;
+use crate::matcher::Matcher;
+use crate::report::Report;
+use crate::rule::{self, Rule, RuleError};
+use crate::{git, text, walk};
+
+/// What is scanned and how.
+pub struct Options {
+    /// The rules; [`rule::built_in`] by default.
+    pub rules: Vec<Rule>,
+    /// Whether files that `.gitignore` and the like exclude are left out of a tree.
+    pub honour_ignore_files: bool,
+    /// Whether `turnlock:allow` and `gitleaks:allow` in a line allow what the line holds.
+    pub honour_comments: bool,
+    /// Larger files and blobs are not read but named as omissions.
+    pub max_bytes: u64,
+    /// Findings that shall not be reported. Ignore files at the top of what is scanned are added to it.
+    pub ignore: IgnoreList,
+    /// Findings of an earlier report.
+    pub baseline: Baseline,
+    /// The live store, if it shall be asked.
+    pub lookup: Option<StoreLookup>,
+    /// Is called now and then, from any thread.
+    pub progress: Option<ProgressCall>,
+}
+
+/// What [`Options::progress`] holds.
+pub type ProgressCall = Box<dyn Fn(Progress) + Send + Sync>;
+
+/// How far a scan is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done.
+    pub phase: Phase,
+    /// Files or objects done in this phase.
+    pub done: u64,
+    /// Files or objects of this phase.
+    pub total: u64,
+    /// Bytes read so far in this phase.
+    pub bytes: u64,
+}
+
+/// The parts of a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Files of the tree are read.
+    Tree,
+    /// Objects of the history are read.
+    History,
+    /// Commits are searched for who brought the findings in.
+    Origins,
+}
+
+/// Largest file or blob that is read unless told otherwise.
+pub const DEFAULT_MAX_BYTES: u64 = 64 << 20;
+
+impl Options {
+    /// The rules that come with the crate, ignore files and comments honoured, no store.
+    pub fn new() -> Result<Self, RuleError> {
+        Ok(Self {
+            rules: rule::built_in()?,
+            honour_ignore_files: true,
+            honour_comments: true,
+            max_bytes: DEFAULT_MAX_BYTES,
+            ignore: IgnoreList::default(),
+            baseline: Baseline::default(),
+            lookup: None,
+            progress: None,
+        })
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("rules", &self.rules.len())
+            .field("max_bytes", &self.max_bytes)
+            .field("lookup", &self.lookup)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a scan could not be made at all. What merely could not be read is in the [`Coverage`].
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// The rules cannot be used together.
+    #[error("the keywords of the rules cannot be compiled")]
+    Keywords(#[from] aho_corasick::BuildError),
+    /// There is no such file or folder.
+    #[error("there is nothing to scan at {}", path.display())]
+    NoSuchPath {
+        /// What was asked for.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There is no repository.
+    #[error("there is no readable git repository at {}", path.display())]
+    NoRepository {
+        /// What was asked for.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The object store cannot be listed.
+    #[error("the objects of the repository cannot be listed")]
+    Objects(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An ignore file cannot be read.
+    #[error("an ignore file cannot be read")]
+    IgnoreFile(#[source] std::io::Error),
+}
+
+/// A scan, ready to run as often as wanted.
+#[derive(Debug)]
+pub struct Scanner {
+    pub(crate) options: Options,
+    pub(crate) matcher: Matcher,
+}
+
+impl Scanner {
+    /// Errors: [`ScanError::Keywords`].
+    pub fn new(mut options: Options) -> Result<Self, ScanError> {
+        let matcher = Matcher::new(std::mem::take(&mut options.rules))?;
+        Ok(Self { options, matcher })
+    }
+
+    /// Scans the files below `path`, or the one file that it names. Names of files are reported as walked: below the
+    /// path as given.
+    pub fn scan_tree(&self, path: &Path) -> Result<Report, ScanError> {
+        let ignore = self.ignore_list(path)?;
+        let (findings, coverage) = walk::scan(
+            self,
+            path,
+            Path::new(if path == Path::new(".") { "" } else { path.as_os_str().to_str().unwrap_or_default() }),
+        )?;
+        Ok(self.report(findings, coverage, &ignore))
+    }
+
+    /// Scans every object of the repository at or above `path`, reachable or not.
+    pub fn scan_history(&self, path: &Path) -> Result<Report, ScanError> {
+        let repository = git::open(path)?;
+        let ignore = self.ignore_list(repository.workdir().unwrap_or(path))?;
+        let (findings, coverage) = git::scan(self, &repository)?;
+        Ok(self.report(findings, coverage, &ignore))
+    }
+
+    /// Scans the tree at `path`, and the history of the repository around it if there is one. What stands in the tree
+    /// as it was committed is reported once, with its commit.
+    pub fn scan_all(&self, path: &Path) -> Result<Report, ScanError> {
+        let Ok(repository) = git::open(path) else { return self.scan_tree(path) };
+        let top = repository.workdir().map(Path::to_owned);
+        let ignore = self.ignore_list(top.as_deref().unwrap_or(path))?;
+        let (mut findings, mut coverage) = git::scan(self, &repository)?;
+        if let Some(top) = top {
+            // The tree's names must be those of the history, so that both can be compared.
+            let inside = std::fs::canonicalize(path).ok().zip(std::fs::canonicalize(&top).ok());
+            let shown =
+                inside.and_then(|(path, top)| path.strip_prefix(&top).map(Path::to_owned).ok()).unwrap_or_default();
+            let (uncommitted, covered) = walk::scan(self, path, &shown)?;
+            coverage.absorb(covered);
+            let mut committed: HashSet<(String, String, Vec<u8>)> = HashSet::new();
+            for finding in &findings {
+                committed.insert((finding.place.file.clone(), finding.rule.clone(), finding.secret.expose().to_vec()));
+            }
+            findings.extend(uncommitted.into_iter().filter(|finding| {
+                !committed.contains(&(
+                    finding.place.file.clone(),
+                    finding.rule.clone(),
+                    finding.secret.expose().to_vec(),
+                ))
+            }));
+        }
+        Ok(self.report(findings, coverage, &ignore))
+    }
+
+    /// Scans `bytes`, such as those from a pipe, under the name `file` (may be empty).
+    pub fn scan_bytes(&self, file: &str, bytes: &[u8]) -> Report {
+        let mut coverage = Coverage { files: 1, bytes: bytes.len() as u64, ..Coverage::default() };
+        let inspector = self.inspector();
+        let Some(text) = text::of(bytes) else {
+            coverage.binary += 1;
+            return self.report(Vec::new(), coverage, &self.options.ignore);
+        };
+        let Inspection { mut sightings, candidates } = inspector.inspect(&text);
+        let confirmed = self.confirm(candidates, &mut coverage);
+        inspector.name_live_secrets(&text, &confirmed, &mut sightings);
+        let findings = sightings.iter().map(|sighting: &Sighting| inspector.finding(sighting, file, None)).collect();
+        self.report(findings, coverage, &self.options.ignore)
+    }
+
+    pub(crate) fn inspector(&self) -> Inspector<'_> {
+        Inspector {
+            matcher: &self.matcher,
+            lookup: self.options.lookup.as_ref(),
+            comments: self.options.honour_comments,
+        }
+    }
+
+    /// The secrets of the store among `candidates`. When it cannot be asked, that is an omission.
+    pub(crate) fn confirm(
+        &self,
+        candidates: HashSet<Fingerprint>,
+        coverage: &mut Coverage,
+    ) -> HashMap<Fingerprint, LiveSecret> {
+        let Some(lookup) = &self.options.lookup else { return HashMap::new() };
+        lookup.confirmed(candidates).unwrap_or_else(|why| {
+            coverage.omit("live store", Why::Unconfirmed(why));
+            HashMap::new()
+        })
+    }
+
+    pub(crate) fn progress(&self, progress: Progress) {
+        if let Some(call) = &self.options.progress {
+            call(progress);
+        }
+    }
+
+    fn ignore_list(&self, top: &Path) -> Result<IgnoreList, ScanError> {
+        let mut ignore = self.options.ignore.clone();
+        if top.is_dir() {
+            ignore.add_files(top).map_err(ScanError::IgnoreFile)?;
+        }
+        Ok(ignore)
+    }
+
+    fn report(&self, mut findings: Vec<Finding>, mut coverage: Coverage, ignore: &IgnoreList) -> Report {
+        findings.retain(|finding| !ignore.holds(finding) && !self.options.baseline.holds(finding));
+        findings.sort_by(|a, b| {
+            let commit = |finding: &Finding| finding.commit.as_ref().map(|commit| commit.id.clone());
+            (&a.place, &a.rule).cmp(&(&b.place, &b.rule)).then_with(|| commit(a).cmp(&commit(b)))
+        });
+        coverage.omissions.sort();
+        Report { findings, coverage }
+    }
+}

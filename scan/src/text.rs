@@ -1,0 +1,87 @@
+//! Bytes of a file as text to be searched, and positions in it.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use memchr::{memchr, memchr_iter, memrchr};
+use turnlock_core::finding::Place;
+
+/// A NUL within so many bytes tells a binary file: git's own rule.
+const SNIFF_BYTES: usize = 8000;
+
+/// The text of a file: as it is, or UTF-16 with a byte order mark turned into UTF-8. `None` for a binary file.
+pub(crate) fn of(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let wide = match bytes {
+        [0xff, 0xfe, rest @ ..] => Some((rest, u16::from_le_bytes as fn([u8; 2]) -> u16)),
+        [0xfe, 0xff, rest @ ..] => Some((rest, u16::from_be_bytes as fn([u8; 2]) -> u16)),
+        _ => None,
+    };
+    if let Some((rest, number)) = wide {
+        let (pairs, _) = rest.as_chunks::<2>();
+        let text: String = char::decode_utf16(pairs.iter().map(|pair| number(*pair)))
+            .map(|char| char.unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect();
+        return Some(Cow::Owned(text.into_bytes()));
+    }
+    let head = bytes.get(..SNIFF_BYTES).unwrap_or(bytes);
+    memchr(0, head).is_none().then_some(Cow::Borrowed(bytes))
+}
+
+/// Lines and columns of `span` in `text`, counted as [`Place`] says. The file's name stays empty.
+pub(crate) fn place(text: &[u8], span: &Range<usize>) -> Place {
+    let position = |at: usize| {
+        let before = text.get(..at).unwrap_or_default();
+        let line = memchr_iter(b'\n', before).count();
+        let column = at - memrchr(b'\n', before).map_or(0, |newline| newline);
+        (u32::try_from(line + 1).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+    };
+    let (start_line, start_column) = position(span.start);
+    let last = span.end.max(span.start + 1) - 1;
+    let (end_line, end_column) = position(last);
+    Place {
+        file: String::new(),
+        start_line,
+        start_column: start_column.saturating_add(1),
+        end_line,
+        end_column: end_column.saturating_add(1),
+    }
+}
+
+/// The whole lines that `span` touches.
+pub(crate) fn lines<'a>(text: &'a [u8], span: &Range<usize>) -> &'a [u8] {
+    let start = text.get(..span.start).and_then(|before| memrchr(b'\n', before)).map_or(0, |at| at + 1);
+    let end = text.get(span.end..).and_then(|after| memchr(b'\n', after)).map_or(text.len(), |at| span.end + at);
+    text.get(start..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::{lines, of, place};
+
+    #[test]
+    fn columns_count_from_one_in_the_first_line_and_from_two_later() {
+        let text = b"token here\ntoken there\n";
+        let first = place(text, &(0..5));
+        assert_eq!((first.start_line, first.start_column, first.end_line, first.end_column), (1, 1, 1, 5));
+        let second = place(text, &(11..16));
+        assert_eq!((second.start_line, second.start_column, second.end_line, second.end_column), (2, 2, 2, 6));
+        let both = place(text, &(6..16));
+        assert_eq!((both.start_line, both.start_column, both.end_line, both.end_column), (1, 7, 2, 6));
+    }
+
+    #[test]
+    fn lines_are_whole() {
+        assert_eq!(lines(b"a\nbc\nd", &(2..3)), b"bc");
+        assert_eq!(lines(b"a\nbc\nd", &(0..3)), b"a\nbc");
+        assert_eq!(lines(b"abc", &(1..2)), b"abc");
+    }
+
+    #[test]
+    fn utf_16_is_text_and_nul_is_not() {
+        assert_eq!(of(b"\xff\xfek\0e\0y\0").unwrap().as_ref(), b"key");
+        assert_eq!(of(b"\xfe\xff\0k\0e\0y").unwrap().as_ref(), b"key");
+        assert!(of(b"ELF\0\0").is_none());
+        assert!(of(b"plain").is_some());
+    }
+}
