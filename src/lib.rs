@@ -7,3 +7,4 @@ pub mod clock;
 pub mod error;
 pub mod request;
 pub mod response;
+pub mod store;

@@ -1,1 +1,5 @@
-//! End-to-end tests.
+//! End-to-end tests: they drive the real binary, one module for each theme.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
+mod crash;
+mod harness;
