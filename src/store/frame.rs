@@ -90,6 +90,12 @@ impl Builder {
         self.last_revision = self.last_revision.max(revision);
     }
 
+    /// The revision that the log stands at after this frame, also when no write in it carries it.
+    pub(super) fn at_revision(mut self, revision: u64) -> Self {
+        self.last_revision = self.last_revision.max(revision);
+        self
+    }
+
     /// Fills in the head, chained to `before`; answers the bytes and the new chain value.
     pub(super) fn finish(mut self, before: &Chain) -> (Vec<u8>, Chain) {
         let body = (self.bytes.len() - FRAME_HEAD) as u32;

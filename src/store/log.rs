@@ -262,7 +262,8 @@ impl Committer {
         let mut next = Some((batch, answer));
         while let Some((batch, answer)) = next.take() {
             let verdict = holds(&state, &changed, &batch.preconditions).map(|()| {
-                revision += 1;
+                // A batch that only asks takes no place in the order.
+                revision += u64::from(!batch.writes.is_empty());
                 for write in batch.writes {
                     match write {
                         Write::Put(key, value) => {
@@ -287,7 +288,7 @@ impl Committer {
                 }
             }
         }
-        let written = if frame.is_empty() { Ok(()) } else { self.append(&state, frame, revision) };
+        let written = if frame.is_empty() { Ok(()) } else { self.append(&state, frame) };
         match written {
             Ok(()) => {
                 self.tail.revision = revision;
@@ -317,7 +318,7 @@ impl Committer {
 
     /// Writes and syncs one frame. When the write fails, the log is cut back to what it was; a sync that fails or a cut
     /// that fails ends the process.
-    fn append(&mut self, state: &State, frame: Builder, _revision: u64) -> Result<(), StoreError> {
+    fn append(&mut self, state: &State, frame: Builder) -> Result<(), StoreError> {
         let (bytes, chain) = frame.finish(&self.tail.chain);
         if let Err(error) = state.log.write_all_at(&bytes, self.tail.length) {
             if let Err(error) = state.log.set_len(self.tail.length) {
@@ -383,9 +384,7 @@ impl Committer {
                     tail.flush(std::mem::replace(&mut frame, Builder::new()), &mut located, index)?;
                 }
             }
-            if !frame.is_empty() {
-                tail.flush(frame, &mut located, index)?;
-            }
+            tail.flush(frame.at_revision(self.tail.revision), &mut located, index)?;
             Ok(tail.finished(self.tail.revision))
         })?;
         self.tail = tail;

@@ -51,7 +51,8 @@ impl MemoryStore {
                 return Err(StoreError::Conflict { index });
             }
         }
-        state.revision += 1;
+        // A batch that only asks takes no place in the order.
+        state.revision += u64::from(!batch.writes.is_empty());
         let revision = Revision(state.revision);
         for write in batch.writes {
             match write {
