@@ -153,7 +153,7 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Why> {
     }
     let mut content = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
     // The file may grow while it is read.
-    file.take(limit + 1).read_to_end(&mut content).map_err(unreadable)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut content).map_err(unreadable)?;
     if content.len() as u64 > limit { Err(Why::TooLarge { limit }) } else { Ok(content) }
 }
 
