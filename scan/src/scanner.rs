@@ -140,11 +140,8 @@ impl Scanner {
     /// path as given.
     pub fn scan_tree(&self, path: &Path) -> Result<Report, ScanError> {
         let ignore = self.ignore_list(path)?;
-        let (findings, coverage) = walk::scan(
-            self,
-            path,
-            Path::new(if path == Path::new(".") { "" } else { path.as_os_str().to_str().unwrap_or_default() }),
-        )?;
+        let shown = if path == Path::new(".") { Path::new("") } else { path };
+        let (findings, coverage) = walk::scan(self, path, shown)?;
         Ok(self.report(findings, coverage, &ignore))
     }
 

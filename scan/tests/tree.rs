@@ -1,0 +1,108 @@
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use turnlock_scan::{Options, Outcome, Report, Scanner, Why};
+
+use crate::{places, scanner, token};
+
+const RULE: &str = "digitalocean-token";
+
+fn files(report: &Report, root: &Path) -> Vec<String> {
+    let prefix = format!("{}/", root.display());
+    report.findings.iter().map(|finding| finding.place.file.strip_prefix(&prefix).unwrap_or("?").to_owned()).collect()
+}
+
+#[test]
+fn gitignore_is_honoured_unless_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    std::fs::create_dir_all(root.join(".git/objects")).unwrap();
+    std::fs::write(root.join(".git/config"), token(1)).unwrap();
+    std::fs::write(root.join(".gitignore"), "build/\n").unwrap();
+    std::fs::create_dir(root.join("build")).unwrap();
+    std::fs::write(root.join("build/out"), token(2)).unwrap();
+    std::fs::write(root.join(".hidden"), token(3)).unwrap();
+    assert_eq!(files(&scanner().scan_tree(root).unwrap(), root), [".hidden"]);
+    let mut options = Options::new().unwrap();
+    options.honour_ignore_files = false;
+    assert_eq!(files(&Scanner::new(options).unwrap().scan_tree(root).unwrap(), root), [".hidden", "build/out"]);
+}
+
+#[test]
+fn links_loops_and_fifos_neither_hang_nor_count_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    std::fs::write(root.join("real"), token(4)).unwrap();
+    std::os::unix::fs::symlink("real", root.join("link")).unwrap();
+    std::os::unix::fs::symlink(".", root.join("loop")).unwrap();
+    std::os::unix::fs::symlink("nowhere", root.join("dangling")).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, root.join("fifo"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+        .unwrap();
+    let report = scanner().scan_tree(root).unwrap();
+    assert_eq!(files(&report, root), ["real"]);
+    assert_eq!(report.coverage.symlinks, 3);
+    assert!(
+        report
+            .coverage
+            .omissions
+            .iter()
+            .any(|omission| omission.what.ends_with("/fifo") && omission.why == Why::Special)
+    );
+    assert!(!report.coverage.is_partial(), "a FIFO holds nothing that could be read");
+}
+
+#[test]
+fn a_fifo_named_by_the_user_is_an_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+    assert_eq!(scanner().scan_tree(&fifo).unwrap().findings.len(), 0);
+}
+
+#[test]
+fn binary_files_are_counted_and_wide_text_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    std::fs::write(root.join("binary"), [b"\x7fELF\0\0", token(5).as_bytes()].concat()).unwrap();
+    let wide: Vec<u8> = [0xfeff_u16].into_iter().chain(token(6).encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    std::fs::write(root.join("wide"), wide).unwrap();
+    let report = scanner().scan_tree(root).unwrap();
+    assert_eq!(files(&report, root), ["wide"]);
+    assert_eq!((report.coverage.files, report.coverage.binary), (1, 1));
+}
+
+#[test]
+fn files_beyond_the_limit_make_the_answer_partial() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("big"), "x\n".repeat(1000)).unwrap();
+    let mut options = Options::new().unwrap();
+    options.max_bytes = 1000;
+    let report = Scanner::new(options).unwrap().scan_tree(folder.path()).unwrap();
+    assert_eq!(report.outcome(), Outcome::Partial);
+}
+
+#[test]
+fn names_that_are_no_text_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = std::ffi::OsStr::from_bytes(b"evil\n\x1b[31m\xff");
+    std::fs::write(folder.path().join(name), token(7)).unwrap();
+    assert_eq!(scanner().scan_tree(folder.path()).unwrap().findings.len(), 1);
+}
+
+#[test]
+fn one_file_is_a_tree() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, token(8)).unwrap();
+    assert_eq!(places(&scanner().scan_tree(&file).unwrap()), [(RULE, file.to_str().unwrap(), 1, "")]);
+    assert!(scanner().scan_tree(&folder.path().join("missing")).is_err());
+}
+
+#[test]
+fn comments_allow_the_lines_they_stand_in() {
+    let text = format!("{} // gitleaks:allow\n{} # turnlock:allow\n{}\n", token(1), token(2), token(3));
+    assert_eq!(places(&scanner().scan_bytes("f", text.as_bytes())), [(RULE, "f", 3, "")]);
+    let mut options = Options::new().unwrap();
+    options.honour_comments = false;
+    assert_eq!(Scanner::new(options).unwrap().scan_bytes("f", text.as_bytes()).findings.len(), 3);
+}
