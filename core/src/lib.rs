@@ -3,6 +3,8 @@
 //! - [`finding`]: what a scan finds; keyed fingerprints that name a value of the store
 //! - [`protected`]: bytes that are wiped, do not print and compare in constant time
 //! - [`path`]: the one canonical form of a request's path
+//! - [`policy`]: what a token may do to which path; evaluating and explaining are one function
+//! - [`stanza`]: the literal form of HCL and JSON in which policies are written
 //! - [`ttl`]: durations as people and clients write them
 //! - [`token`]: the text form of tokens: prefix, body, checksum
 //! - [`rotation`], [`consumer`]: standing orders, their attempts, and who is pushed to
@@ -10,8 +12,10 @@
 pub mod consumer;
 pub mod finding;
 pub mod path;
+pub mod policy;
 pub mod protected;
 pub mod rotation;
+pub mod stanza;
 pub mod token;
 pub mod ttl;
 

@@ -111,7 +111,7 @@ impl Path {
 }
 
 /// Characters that no name may hold: controls, and the format characters that hide or reorder what a person reads.
-fn is_invisible(character: char) -> bool {
+pub(crate) fn is_invisible(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{00ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'

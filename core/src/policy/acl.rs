@@ -1,0 +1,387 @@
+//! What several policies allow together: one lookup structure, one function that decides and explains.
+//!
+//! A lookup allocates nothing: one hash for the exact path, one binary search for all prefixes, and one pass over the
+//! patterns with `+`. Its cost is linear in the path's length, whatever the patterns.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::parameter::{Permissions, Unmet};
+use super::pattern::{Pattern, Shape, segments_match};
+use super::template::{Resolved, TemplateValues};
+use super::{Capabilities, Capability, Policy, PolicyName, Written};
+use crate::path::Path;
+
+/// What is asked of an [`Acl`].
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Where. A trailing slash makes no difference.
+    pub path: &'a Path,
+    /// What: any capability but [`Capability::Deny`], which is never granted.
+    pub operation: Capability,
+    /// Name and JSON text of each field of the body; judged on create, update and patch.
+    pub parameters: &'a [(&'a str, &'a str)],
+    /// How long the answer is to be wrapped, if it is.
+    pub wrap_ttl: Option<Duration>,
+}
+
+/// The answer, and why. Holds nothing of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict<'a> {
+    /// Whether the operation may be done.
+    pub allowed: bool,
+    /// Whether the deciding rule also has `sudo`.
+    pub sudo: bool,
+    /// Why. For operators and callers with a grant to ask, not for the refused.
+    pub reason: Reason<'a>,
+}
+
+/// Why a verdict is as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason<'a> {
+    /// The policy `root`.
+    Root,
+    /// The rule grants it.
+    Granted(RuleName<'a>),
+    /// The rule denies it, whatever others grant.
+    Denied(RuleName<'a>),
+    /// No rule matches the path.
+    NoRule,
+    /// The deciding rule does not have the capability.
+    MissingCapability(RuleName<'a>, Capability),
+    /// The deciding rule requires this parameter.
+    MissingParameter(RuleName<'a>, &'a str),
+    /// The deciding rule denies a parameter or its value.
+    DeniedParameter(RuleName<'a>),
+    /// The deciding rule does not allow a parameter or its value.
+    ParameterNotAllowed(RuleName<'a>),
+    /// The deciding rule bounds the wrapping time, and the answer is not wrapped for a time within.
+    WrappingTtl(RuleName<'a>),
+}
+
+/// A rule as people find it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleName<'a> {
+    /// The pattern, with its templates replaced.
+    pub pattern: &'a str,
+    /// The policies in which it stands, in order of their names.
+    pub policies: &'a [PolicyName],
+}
+
+/// The merged rules of a token's policies.
+#[derive(Debug, Clone, Default)]
+pub struct Acl {
+    root: bool,
+    rules: Vec<Rule>,
+    exact: HashMap<String, Exact>,
+    prefixes: Vec<Prefix>,
+    /// Rules with `+` that deny.
+    segment_denies: Vec<usize>,
+    /// Rules with `+` that grant, the most specific first.
+    segment_grants: Vec<usize>,
+}
+
+#[derive(Debug, Clone)]
+struct Rule {
+    pattern: Pattern,
+    policies: Vec<PolicyName>,
+    permissions: Permissions,
+}
+
+/// The rules for one path without wildcards.
+#[derive(Debug, Clone, Default)]
+struct Exact {
+    denied: Option<usize>,
+    plain: Option<usize>,
+    folder: Option<usize>,
+}
+
+/// One prefix of the sorted list.
+#[derive(Debug, Clone)]
+struct Prefix {
+    text: String,
+    rule: usize,
+    /// The longest other prefix that this one begins with.
+    parent: Option<usize>,
+    /// The rule that denies this prefix: its own or that of a shorter one.
+    denied: Option<usize>,
+}
+
+/// What a path's rules come to, before capabilities are looked at.
+enum Decisive<'a> {
+    Denied(&'a Rule),
+    Rule(&'a Rule),
+    Nothing,
+}
+
+impl Acl {
+    /// Everything is allowed: the policy `root`.
+    pub fn root() -> Self {
+        Self { root: true, ..Self::default() }
+    }
+
+    /// Merges policies. A rule whose template cannot be resolved safely is dropped, unless it denies: then it denies
+    /// everything below the part of its pattern that is known. The order of `policies` makes no difference.
+    pub fn new(policies: &[Arc<Policy>], values: &TemplateValues) -> Self {
+        let mut merged: BTreeMap<String, Rule> = BTreeMap::new();
+        for policy in policies {
+            for rule in &policy.rules {
+                let pattern = match &rule.pattern {
+                    Written::Fixed(pattern) => pattern.clone(),
+                    Written::Template(template) => match template.resolve(values) {
+                        Resolved::Whole(pattern) => pattern,
+                        Resolved::Partial(known) if rule.permissions.capabilities.has(Capability::Deny) => known,
+                        Resolved::Partial(_) => continue,
+                    },
+                };
+                let entry = merged.entry(pattern.as_str().to_owned()).or_insert_with(|| Rule {
+                    pattern,
+                    policies: Vec::new(),
+                    permissions: Permissions::default(),
+                });
+                entry.permissions.merge(&rule.permissions);
+                if let Err(place) = entry.policies.binary_search(&policy.name) {
+                    entry.policies.insert(place, policy.name.clone());
+                }
+            }
+        }
+        let mut acl = Self { rules: merged.into_values().collect(), ..Self::default() };
+        acl.index();
+        acl
+    }
+
+    /// Whether everything is allowed.
+    pub fn is_root(&self) -> bool {
+        self.root
+    }
+
+    fn index(&mut self) {
+        for (number, rule) in self.rules.iter().enumerate() {
+            let deny = rule.denies();
+            match &rule.pattern.shape {
+                Shape::Exact(path) => {
+                    let exact = self.exact.entry(path.clone()).or_default();
+                    match (deny, rule.pattern.folder) {
+                        (true, _) => exact.denied = Some(number),
+                        (false, true) => exact.folder = Some(number),
+                        (false, false) => exact.plain = Some(number),
+                    }
+                }
+                Shape::Prefix(text) => {
+                    let denied = deny.then_some(number);
+                    self.prefixes.push(Prefix { text: text.clone(), rule: number, parent: None, denied });
+                }
+                Shape::Segments { .. } if deny => self.segment_denies.push(number),
+                Shape::Segments { .. } => self.segment_grants.push(number),
+            }
+        }
+        let rules = &self.rules;
+        let rank = |number: &usize| rules.get(*number).map(|rule| rule.pattern.rank());
+        self.segment_grants.sort_by(|one, two| rank(two).cmp(&rank(one)));
+        self.prefixes.sort_by(|one, two| one.text.cmp(&two.text));
+        // In sorted order the prefixes of a text come before it, the longest last: a stack of open ones is enough.
+        let mut open: Vec<usize> = Vec::new();
+        for number in 0..self.prefixes.len() {
+            let Some(text) = self.prefixes.get(number).map(|prefix| prefix.text.clone()) else { continue };
+            while open
+                .last()
+                .and_then(|last| self.prefixes.get(*last))
+                .is_some_and(|last| !text.starts_with(&last.text))
+            {
+                open.pop();
+            }
+            let parent = open.last().copied();
+            let inherited = parent.and_then(|parent| self.prefixes.get(parent)).and_then(|parent| parent.denied);
+            if let Some(prefix) = self.prefixes.get_mut(number) {
+                prefix.parent = parent;
+                prefix.denied = prefix.denied.or(inherited);
+            }
+            open.push(number);
+        }
+    }
+
+    /// Decides and says why. Allocates nothing unless the deciding rule has conditions on parameters.
+    pub fn evaluate(&self, question: &Question<'_>) -> Verdict<'_> {
+        if self.root {
+            return Verdict { allowed: true, sudo: true, reason: Reason::Root };
+        }
+        let refused = |reason| Verdict { allowed: false, sudo: false, reason };
+        let rule = match self.decisive(question.path.as_str(), question.operation.is_listing()) {
+            Decisive::Denied(rule) => return refused(Reason::Denied(rule.name())),
+            Decisive::Nothing => return refused(Reason::NoRule),
+            Decisive::Rule(rule) => rule,
+        };
+        let (name, permissions) = (rule.name(), &rule.permissions);
+        if !permissions.capabilities.has(question.operation) {
+            return refused(Reason::MissingCapability(name, question.operation));
+        }
+        match permissions.check(question.operation, question.parameters, question.wrap_ttl) {
+            Ok(()) => Verdict {
+                allowed: true,
+                sudo: permissions.capabilities.has(Capability::Sudo),
+                reason: Reason::Granted(name),
+            },
+            Err(Unmet::Required(parameter)) => refused(Reason::MissingParameter(name, parameter)),
+            Err(Unmet::Denied) => refused(Reason::DeniedParameter(name)),
+            Err(Unmet::NotAllowed) => refused(Reason::ParameterNotAllowed(name)),
+            Err(Unmet::WrappingTtl) => refused(Reason::WrappingTtl(name)),
+        }
+    }
+
+    /// What is granted on a path, sorted, as `sys/capabilities` answers: `["root"]` for root, `["deny"]` for nothing.
+    /// Conditions on parameters and wrapping are not looked at: they depend on the request.
+    pub fn capabilities(&self, path: &Path) -> Vec<&'static str> {
+        if self.root {
+            return vec!["root"];
+        }
+        let granted = |listing| match self.decisive(path.as_str(), listing) {
+            Decisive::Rule(rule) => rule.permissions.capabilities,
+            Decisive::Denied(_) | Decisive::Nothing => Capabilities::default(),
+        };
+        let (plain, listing) = (granted(false), granted(true));
+        let names: Vec<_> = Capability::ALL
+            .into_iter()
+            .filter(|capability| if capability.is_listing() { listing } else { plain }.has(*capability))
+            .map(Capability::as_str)
+            .collect();
+        if names.is_empty() { vec![Capability::Deny.as_str()] } else { names }
+    }
+
+    /// Whether anything at all is granted at or below `path`: what may be seen of a mount by those who use it.
+    pub fn reaches(&self, path: &Path) -> bool {
+        if self.root {
+            return true;
+        }
+        let text = path.as_str();
+        let granting = |rule: &&Rule| {
+            let Permissions { capabilities, .. } = rule.permissions;
+            capabilities != Capabilities::default() && !rule.denies()
+        };
+        self.rules.iter().filter(granting).any(|rule| match &rule.pattern.shape {
+            Shape::Exact(exact) => is_at_or_below(exact, text),
+            Shape::Prefix(prefix) => text.starts_with(prefix.as_str()) || is_at_or_below(prefix, text),
+            Shape::Segments { segments, tail } => {
+                let wanted = text.split('/').filter(|part| !part.is_empty());
+                let known = segments.iter().map(Some).chain(std::iter::repeat(None));
+                let enough = tail.is_some() || text.split('/').count() <= segments.len();
+                enough
+                    && wanted.zip(known).all(|(part, segment)| match segment {
+                        Some(super::pattern::Segment::Is(text)) => part == text,
+                        Some(super::pattern::Segment::Any) | None => true,
+                    })
+            }
+        })
+    }
+
+    /// The one rule that decides about a path, or the one that denies it. A `listing` also sees the rules of the folder
+    /// below the path.
+    fn decisive(&self, text: &str, listing: bool) -> Decisive<'_> {
+        let rule = |number: usize| self.rules.get(number);
+        let exact = self.exact.get(text);
+        let prefix = self.longest_prefix(text, listing);
+        let denied =
+            exact.and_then(|exact| exact.denied).or_else(|| prefix.and_then(|prefix| prefix.denied)).or_else(|| {
+                // A deny of the listing `a/+/` denies the folder itself too: `no/` and `no` are one path.
+                self.segment_denies
+                    .iter()
+                    .copied()
+                    .find(|number| rule(*number).is_some_and(|rule| rule.fits(text, listing)))
+            });
+        if let Some(rule) = denied.and_then(rule) {
+            return Decisive::Denied(rule);
+        }
+        let named = exact.and_then(|exact| if listing { exact.folder.or(exact.plain) } else { exact.plain });
+        if let Some(rule) = named.and_then(rule) {
+            return Decisive::Rule(rule);
+        }
+        let by_prefix = prefix.and_then(|prefix| rule(prefix.rule));
+        let by_segments = self
+            .segment_grants
+            .iter()
+            .filter_map(|number| rule(*number))
+            .find(|rule| (listing || !rule.pattern.folder) && rule.fits(text, listing));
+        match (by_prefix, by_segments) {
+            (Some(one), Some(two)) if one.pattern.rank() > two.pattern.rank() => Decisive::Rule(one),
+            (_, Some(rule)) | (Some(rule), None) => Decisive::Rule(rule),
+            (None, None) => Decisive::Nothing,
+        }
+    }
+
+    /// The longest prefix of the path's text, or for a listing of the text with a slash behind it.
+    fn longest_prefix(&self, text: &str, listing: bool) -> Option<&Prefix> {
+        let slash: &[u8] = if listing && !text.is_empty() { b"/" } else { b"" };
+        let after = self.prefixes.partition_point(|prefix| compare(&prefix.text, text, slash) != Ordering::Greater);
+        // Every prefix of the text sorts before it and begins with no other text than the nearest entry does.
+        let mut candidate = self.prefixes.get(after.checked_sub(1)?)?;
+        let wanted = text.bytes().chain(slash.iter().copied());
+        let common = candidate.text.bytes().zip(wanted).take_while(|(one, two)| one == two).count();
+        while candidate.text.len() > common {
+            candidate = self.prefixes.get(candidate.parent?)?;
+        }
+        Some(candidate)
+    }
+}
+
+impl Rule {
+    fn denies(&self) -> bool {
+        self.permissions.capabilities.has(Capability::Deny)
+    }
+
+    fn name(&self) -> RuleName<'_> {
+        RuleName { pattern: self.pattern.as_str(), policies: &self.policies }
+    }
+
+    /// Whether a rule with `+` matches.
+    fn fits(&self, text: &str, listing: bool) -> bool {
+        match &self.pattern.shape {
+            Shape::Segments { segments, tail } => segments_match(segments, tail.as_deref(), text, listing),
+            Shape::Exact(_) | Shape::Prefix(_) => false,
+        }
+    }
+}
+
+/// Compares a prefix with a path's text, to which a slash may be appended, without building it.
+fn compare(prefix: &str, text: &str, slash: &[u8]) -> Ordering {
+    let (prefix, text) = (prefix.as_bytes(), text.as_bytes());
+    let (head, rest) = prefix.split_at(prefix.len().min(text.len()));
+    match text.split_at_checked(head.len()) {
+        Some((start, [])) => head.cmp(start).then_with(|| rest.cmp(slash)),
+        Some((start, _)) => head.cmp(start).then(Ordering::Less),
+        None => Ordering::Less,
+    }
+}
+
+fn is_at_or_below(text: &str, folder: &str) -> bool {
+    folder.is_empty() || text.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+impl fmt::Display for RuleName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "path {:?} of policy ", self.pattern)?;
+        for (number, policy) in self.policies.iter().enumerate() {
+            write!(f, "{}{policy}", if number == 0 { "" } else { " and " })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => write!(f, "the root policy allows everything"),
+            Self::Granted(rule) => write!(f, "granted by {rule}"),
+            Self::Denied(rule) => write!(f, "denied by {rule}; a deny always wins"),
+            Self::NoRule => write!(f, "no rule of the token's policies matches the path"),
+            Self::MissingCapability(rule, capability) => {
+                write!(f, "{rule} does not grant {}", capability.as_str())
+            }
+            Self::MissingParameter(rule, parameter) => write!(f, "{rule} requires the parameter {parameter:?}"),
+            Self::DeniedParameter(rule) => write!(f, "{rule} denies a parameter or its value"),
+            Self::ParameterNotAllowed(rule) => write!(f, "{rule} does not allow a parameter or its value"),
+            Self::WrappingTtl(rule) => write!(f, "{rule} bounds the time for which the answer must be wrapped"),
+        }
+    }
+}
