@@ -8,7 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use turnlock_core::token::{self, TokenKind};
 
-use crate::plausible;
+use crate::{name, plausible};
 
 /// The checks by the name that rules give them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -29,6 +29,8 @@ pub enum Check {
     Base64Of64,
     /// The value looks drawn at random.
     Random,
+    /// The same, and the first group is a name that speaks of a credential.
+    NamedRandom,
     /// The value can be a password that stood in quotes.
     QuotedPassword,
     /// The value can be a password that stood without quotes.
@@ -80,6 +82,18 @@ impl Check {
                 keep(decode(value).is_some_and(|bytes| bytes.len() == 64) && !plausible::stands_in(value))
             }
             Self::Random => keep(plausible::is_random(value) && !plausible::stands_in(value)),
+            Self::NamedRandom => {
+                let left = text.get(span.start..secret.start).unwrap_or_default();
+                let left = left.trim_ascii_start().strip_prefix(b"<").unwrap_or(left);
+                let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+                let end = left.iter().position(|byte| !is_part(byte)).unwrap_or(left.len());
+                let name = left.get(..end).unwrap_or_default();
+                keep(
+                    plausible::is_random_for_name(value)
+                        && !plausible::stands_in(value)
+                        && name::is_of_credential(name),
+                )
+            }
             Self::QuotedPassword => keep(plausible::is_password(value, true)),
             Self::BarePassword => keep(plausible::is_password(value, false)),
             Self::UrlPassword => keep(

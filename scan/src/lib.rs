@@ -2,6 +2,7 @@
 //!
 //! - [`rule`]: the formats of credentials, and the catalogue; [`check`]: what is computed over a match
 //! - `prefilter`, [`matcher`]: from a text to hits
+//! - `entropy`, `name`, `plausible`: what a credential looks like, by its value and by its name
 //! - [`lookup`]: recognises values of the live store
 //! - `walk`, `git`, `origin`: where texts come from; who brought them in
 //! - [`allow`], [`baseline`]: what is no leak, or an old one
@@ -16,6 +17,7 @@ mod git;
 mod inspect;
 pub mod lookup;
 pub mod matcher;
+mod name;
 mod origin;
 mod plausible;
 pub mod prefilter;

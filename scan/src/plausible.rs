@@ -155,6 +155,77 @@ pub(crate) fn is_template(value: &[u8]) -> bool {
         || value.starts_with(b"arn:aws:")
 }
 
+/// A host, a file, a release: text of dots and digits that names a thing.
+fn names_thing(value: &[u8]) -> bool {
+    const EXTENSIONS: &[&str] = &[
+        "pem",
+        "key",
+        "crt",
+        "cer",
+        "json",
+        "yaml",
+        "yml",
+        "xml",
+        "txt",
+        "js",
+        "ts",
+        "py",
+        "go",
+        "java",
+        "rb",
+        "php",
+        "html",
+        "png",
+        "jks",
+        "p12",
+        "conf",
+        "cfg",
+        "ini",
+        "properties",
+        "sh",
+    ];
+    let lower = value.to_ascii_lowercase();
+    let holds = |part: &[u8]| memchr::memmem::find(&lower, part).is_some();
+    if holds(b"snapshot") || holds(b"-rc") || value.iter().filter(|byte| **byte == b'.').count() > 3 {
+        return true;
+    }
+    if value.starts_with(b"/") && value.iter().any(|byte| matches!(byte, b'-' | b'.' | b'_')) {
+        return true;
+    }
+    let labels: Vec<&[u8]> = lower.split(|byte| *byte == b'.').collect();
+    let Some(last) = labels.last().filter(|_| labels.len() > 1) else { return false };
+    let last = last.split(|byte| matches!(byte, b':' | b'/')).next().unwrap_or_default();
+    EXTENSIONS.iter().any(|extension| extension.as_bytes() == last)
+        || (labels.len() > 2
+            && (2..=6).contains(&last.len())
+            && last.iter().all(u8::is_ascii_lowercase)
+            && labels.iter().all(|label| label.len() < 24))
+        || labels
+            .iter()
+            .all(|label| label.first().is_some_and(u8::is_ascii_alphabetic) && !label.iter().any(u8::is_ascii_digit))
+}
+
+/// Whether `value` can be what a name of a credential is given: random, or random enough for its length.
+pub(crate) fn is_random_for_name(value: &[u8]) -> bool {
+    if value.len() >= 16 {
+        return is_random(value) && !names_thing(value);
+    }
+    let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let letters = value.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+    value.len() >= 10
+        && digits >= 2
+        && letters >= 3
+        && changes(value) >= 4
+        && entropy::of(value) > 2.8
+        && !is_wordy(value)
+        && !names_thing(value)
+}
+
+/// How often letters and digits take turns.
+fn changes(value: &[u8]) -> usize {
+    value.iter().zip(value.iter().skip(1)).filter(|(a, b)| a.is_ascii_digit() != b.is_ascii_digit()).count()
+}
+
 /// Whether `value` looks drawn at random, as keys and tokens are: letters and digits mixed, no words, high entropy for
 /// its length.
 pub(crate) fn is_random(value: &[u8]) -> bool {
