@@ -41,10 +41,12 @@ pub(crate) async fn wait_for<T>(what: &str, mut condition: impl AsyncFnMut() -> 
 pub(crate) struct Instance {
     pub(crate) dir: TempDir,
     pub(crate) address: String,
+    pub(crate) port: u16,
     pub(crate) key: String,
     pub(crate) root: String,
     child: Option<Child>,
     environment: Vec<(String, String)>,
+    certificate: Option<String>,
 }
 
 impl Instance {
@@ -56,6 +58,22 @@ impl Instance {
     /// As [`Instance::start`], with more lines of configuration.
     pub(crate) async fn start_with(extra: &str) -> Self {
         let mut instance = Self::prepare(extra);
+        instance.spawn().await;
+        instance.initialize().await;
+        instance
+    }
+
+    /// As [`Instance::start`], over TLS with a certificate and key in PEM.
+    pub(crate) async fn start_tls(certificate: &str, key: &str) -> Self {
+        let mut instance = Self::prepare("");
+        instance.address = instance.address.replace("http:", "https:");
+        let (cert_path, key_path) = (instance.dir.path().join("tls.crt"), instance.dir.path().join("tls.key"));
+        std::fs::write(&cert_path, certificate).unwrap();
+        std::fs::write(&key_path, key).unwrap();
+        let config = std::fs::read_to_string(instance.dir.path().join("turnlock.hcl")).unwrap();
+        let tls = format!("tls_cert_file = \"{}\" tls_key_file = \"{}\"", cert_path.display(), key_path.display());
+        std::fs::write(instance.dir.path().join("turnlock.hcl"), config.replace("tls_disable = true", &tls)).unwrap();
+        instance.certificate = Some(certificate.to_owned());
         instance.spawn().await;
         instance.initialize().await;
         instance
@@ -82,6 +100,8 @@ impl Instance {
             root: String::new(),
             child: None,
             environment: Vec::new(),
+            certificate: None,
+            port,
         }
     }
 
@@ -154,7 +174,7 @@ impl Instance {
 
     /// A client with `token`; an empty one sends none.
     pub(crate) fn api(&self, token: &str) -> Api {
-        Api::new(&self.address, token)
+        Api::new(&self.address, token, self.certificate.as_deref())
     }
 
     /// A client with the root token.
@@ -207,10 +227,12 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    pub(crate) fn new(address: &str, token: &str) -> Self {
+    pub(crate) fn new(address: &str, token: &str, certificate: Option<&str>) -> Self {
         // The process-wide provider may have been installed by another test already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+        let trusted = certificate.map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()).unwrap());
+        // The machine's own authorities are of no use here and slow to load.
+        let http = reqwest::Client::builder().timeout(PATIENCE).tls_certs_only(trusted).build().unwrap();
         Self { http, address: address.to_owned(), token: token.to_owned() }
     }
 
