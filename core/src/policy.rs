@@ -17,6 +17,11 @@ mod parse;
 mod pattern;
 mod template;
 
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
+mod laws;
+
 use std::fmt;
 
 pub use acl::{Acl, Question, Reason, RuleName, Verdict};
