@@ -1,0 +1,156 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::response::IntoResponse as _;
+use http::{Request, StatusCode};
+use turnlock_core::Protected;
+
+use super::{Call, Client, ClientConfig, ClientError};
+
+fn answering(status: u16, body: &'static str) -> Client {
+    let status = StatusCode::from_u16(status).unwrap();
+    Client::local(Router::new().fallback(move || async move { (status, body) }))
+}
+
+/// Echoes method, target and the headers that a client sets.
+fn echo() -> Router {
+    Router::new().fallback(|request: Request<axum::body::Body>| async move {
+        let header = |name: &str| request.headers().get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+        serde_json::json!({ "data": {
+            "method": request.method().as_str(),
+            "target": request.uri().path_and_query().unwrap().as_str(),
+            "token": header("x-vault-token"),
+            "namespace": header("x-vault-namespace"),
+            "wrap": header("x-vault-wrap-ttl"),
+        }})
+        .to_string()
+    })
+}
+
+/// Answers one request, so that nothing listens afterwards.
+async fn serve_once(listener: tokio::net::TcpListener, router: Router) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut request = vec![0; 4096];
+    let read = stream.read(&mut request).await.unwrap();
+    let line = String::from_utf8_lossy(request.get(..read).unwrap()).lines().next().unwrap().to_owned();
+    let uri = line.split(' ').nth(1).unwrap().to_owned();
+    let response =
+        tower::ServiceExt::oneshot(router, Request::get(uri).body(axum::body::Body::empty()).unwrap()).await.unwrap();
+    let body = axum::body::to_bytes(response.into_body(), 65536).await.unwrap();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&body).await.unwrap();
+}
+
+#[tokio::test]
+async fn segments_are_encoded_and_headers_are_set() {
+    let client = Client::local(echo()).with_token(Protected::copy_of(b"tlk_canary_token")).with_namespace("team");
+    let reply = client.send(Call::list("secret/metadata/a b/ä?#%").wrap_ttl("60")).await.unwrap();
+    let data: serde_json::Value = reply.data_as().unwrap();
+    assert_eq!(data["target"], "/v1/secret/metadata/a%20b/%C3%A4%3F%23%25?list=true");
+    assert_eq!((&data["method"], &data["token"]), (&"GET".into(), &"tlk_canary_token".into()));
+    assert_eq!((&data["namespace"], &data["wrap"]), (&"team".into(), &"60".into()));
+}
+
+#[tokio::test]
+async fn paths_that_a_url_parser_would_change_are_refused() {
+    let client = Client::local(echo());
+    for path in ["secret/../sys", "secret/./a", "secret//a", "..", "//secret"] {
+        assert!(matches!(client.read(path).await, Err(ClientError::Path)), "{path}");
+    }
+    assert!(client.read("secret/folder/").await.is_ok());
+}
+
+#[tokio::test]
+async fn statuses_become_errors_that_do_not_repeat_the_token() {
+    let token = Protected::copy_of(b"tlk_canary_echoed");
+    let client = answering(403, r#"{"errors":["bad token tlk_canary_echoed"]}"#).with_token(token);
+    let error = client.read("secret/a").await.unwrap_err();
+    assert!(matches!(&error, ClientError::Denied { .. }));
+    assert!(!format!("{error} {error:?}").contains("canary"));
+    assert!(matches!(answering(404, r#"{"errors":[]}"#).read("a").await, Err(ClientError::NotFound { .. })));
+    let sealed = answering(503, r#"{"errors":["Vault is sealed"]}"#).read("a").await.unwrap_err();
+    assert!(sealed.hint().unwrap().contains("unseal"));
+    assert!(answering(404, r#"{"errors":[]}"#).list("a").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_reply_that_does_not_end_is_cut_off() {
+    let client = answering(200, "0123456789");
+    let outcome = client.send(Call::get("a").limit_bytes(9)).await;
+    assert!(matches!(outcome, Err(ClientError::TooLarge { limit_bytes: 9 })));
+}
+
+#[tokio::test]
+async fn a_write_that_may_have_happened_is_not_repeated() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = calls.clone();
+    let router = Router::new().fallback(move |request: Request<axum::body::Body>| {
+        let counter = counter.clone();
+        async move {
+            let before = counter.fetch_add(1, Ordering::SeqCst);
+            let status = if before == 0 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+            drop(request);
+            (status, [("retry-after", "0")], "{}").into_response()
+        }
+    });
+    let client = Client::local(router);
+    assert!(client.write("a", &serde_json::json!({})).await.is_err());
+    assert_eq!(calls.swap(0, Ordering::SeqCst), 1);
+    assert!(client.read("a").await.is_ok());
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn speaks_over_tcp_and_says_when_nobody_listens() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(serve_once(listener, echo()));
+    let client = Client::new(ClientConfig::new(&address)).unwrap();
+    let reply = client.read("secret/a b").await.unwrap();
+    assert_eq!(reply.data_as::<serde_json::Value>().unwrap()["target"], "/v1/secret/a%20b");
+    server.await.unwrap();
+    assert!(matches!(client.read("secret/a").await, Err(ClientError::Unreachable { timeout: false, .. })));
+}
+
+#[test]
+fn own_variables_win_over_those_of_vault_and_empty_ones_do_not_count() {
+    let config = ClientConfig::from_env_like(|name| match name {
+        "VAULT_ADDR" => Some("http://127.0.0.1:1".to_owned()),
+        "TURNLOCK_ADDR" => Some("unix:///run/turnlock.sock".to_owned()),
+        "TURNLOCK_TOKEN" => Some(String::new()),
+        "VAULT_TOKEN" => Some("tlk_canary_env".to_owned()),
+        _ => None,
+    })
+    .unwrap();
+    assert_eq!(config.address, "unix:///run/turnlock.sock");
+    assert!(config.token.as_ref().unwrap().same_as(b"tlk_canary_env"));
+    assert!(!format!("{config:?}").contains("canary"));
+}
+
+#[test]
+fn a_token_file_that_others_can_read_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join(".vault-token");
+    std::fs::write(&file, "tlk_canary_file\n").unwrap();
+    let load = || {
+        let home = home.path().to_str().unwrap().to_owned();
+        ClientConfig::from_env_like(move |name| (name == "HOME").then(|| home.clone()))
+    };
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(load().unwrap().token.unwrap().same_as(b"tlk_canary_file"));
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(matches!(load(), Err(ClientError::TokenFile { .. })));
+}
+
+#[test]
+fn addresses_of_other_schemes_or_with_credentials_are_refused() {
+    for address in ["", "127.0.0.1:8200", "ftp://host", "https://", "unix://relative", "https://user:pw@host"] {
+        assert!(matches!(Client::new(ClientConfig::new(address)), Err(ClientError::Address)), "{address}");
+    }
+}
