@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use turnlock_core::Protected;
@@ -15,13 +16,15 @@ pub struct Policies {
     barrier: Barrier,
     view: View,
     parsed: ArcSwap<HashMap<String, Arc<Policy>>>,
+    /// Counts the changes, so that merged rules can be kept for as long as they hold.
+    state: AtomicU64,
 }
 
 impl Policies {
     /// Reads all policies behind an open barrier; stores `default` when it is not there.
     pub async fn open(barrier: &Barrier) -> Result<Self, Error> {
         let view = barrier.view("policy");
-        let policies = Self { barrier: barrier.clone(), view, parsed: ArcSwap::default() };
+        let policies = Self { barrier: barrier.clone(), view, parsed: ArcSwap::default(), state: AtomicU64::new(0) };
         let mut parsed = HashMap::new();
         for (name, record) in policies.view.list_values("").await? {
             let text = record.value.expose_str().unwrap_or_default();
@@ -85,11 +88,24 @@ impl Policies {
         if root { Acl::root() } else { Acl::new(&policies, values) }
     }
 
+    /// A number that changes with every change of a policy. Rules that were merged after it was read, and while it
+    /// stays the same, are the rules in force.
+    pub fn state(&self) -> u64 {
+        self.state.load(Ordering::SeqCst)
+    }
+
+    /// Whether what the policies named `names` allow depends on who asks.
+    pub fn any_templated(&self, names: &[String]) -> bool {
+        let parsed = self.parsed.load();
+        names.iter().filter_map(|name| parsed.get(name)).any(|policy| policy.is_templated())
+    }
+
     fn swap(&self, edit: impl Fn(&mut HashMap<String, Arc<Policy>>)) {
         self.parsed.rcu(|old| {
             let mut parsed = HashMap::clone(old);
             edit(&mut parsed);
             parsed
         });
+        self.state.fetch_add(1, Ordering::SeqCst);
     }
 }
