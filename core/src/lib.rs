@@ -4,6 +4,7 @@
 //! - [`protected`]: bytes that are wiped, do not print and compare in constant time
 //! - [`path`]: the one canonical form of a request's path
 //! - [`policy`]: what a token may do to which path; evaluating and explaining are one function
+//! - [`schedule`]: when something is due, in a time zone
 //! - [`stanza`]: the literal form of HCL and JSON in which policies are written
 //! - [`ttl`]: durations as people and clients write them
 //! - [`token`]: the text form of tokens: prefix, body, checksum
@@ -15,6 +16,7 @@ pub mod path;
 pub mod policy;
 pub mod protected;
 pub mod rotation;
+pub mod schedule;
 pub mod stanza;
 pub mod token;
 pub mod ttl;
