@@ -2,6 +2,7 @@
 //!
 //! - [`finding`]: what a scan finds; keyed fingerprints that name a value of the store
 //! - [`protected`]: bytes that are wiped, do not print and compare in constant time
+//! - [`password_policy`]: of what and how long generated passwords are
 //! - [`path`]: the one canonical form of a request's path
 //! - [`policy`]: what a token may do to which path; evaluating and explaining are one function
 //! - [`schedule`]: when something is due, in a time zone
@@ -12,6 +13,7 @@
 
 pub mod consumer;
 pub mod finding;
+pub mod password_policy;
 pub mod path;
 pub mod policy;
 pub mod protected;
