@@ -8,7 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use turnlock_core::token::{self, TokenKind};
 
-use crate::{name, plausible};
+use crate::plausible;
 
 /// The checks by the name that rules give them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -29,7 +29,7 @@ pub enum Check {
     Base64Of64,
     /// The value looks drawn at random.
     Random,
-    /// The same, and the first group is a name that speaks of a credential.
+    /// The same, but the name that it is assigned to speaks for it, so that it may be shorter.
     NamedRandom,
     /// The value can be a password that stood in quotes.
     QuotedPassword,
@@ -82,18 +82,7 @@ impl Check {
                 keep(decode(value).is_some_and(|bytes| bytes.len() == 64) && !plausible::stands_in(value))
             }
             Self::Random => keep(plausible::is_random(value) && !plausible::stands_in(value)),
-            Self::NamedRandom => {
-                let left = text.get(span.start..secret.start).unwrap_or_default();
-                let left = left.trim_ascii_start().strip_prefix(b"<").unwrap_or(left);
-                let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-                let end = left.iter().position(|byte| !is_part(byte)).unwrap_or(left.len());
-                let name = left.get(..end).unwrap_or_default();
-                keep(
-                    plausible::is_random_for_name(value)
-                        && !plausible::stands_in(value)
-                        && name::is_of_credential(name),
-                )
-            }
+            Self::NamedRandom => keep(plausible::is_random_for_name(value) && !plausible::stands_in(value)),
             Self::QuotedPassword => keep(plausible::is_password(value, true)),
             Self::BarePassword => keep(plausible::is_password(value, false)),
             Self::UrlPassword => keep(

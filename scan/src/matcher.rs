@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::check::Verdict;
 use crate::entropy;
+use crate::name;
 use crate::prefilter::Prefilter;
 use crate::rule::Rule;
 
@@ -118,7 +119,13 @@ fn apply(index: usize, rule: &Rule, text: &[u8], window: Range<usize>, hits: &mu
             0 => captures.iter().skip(1).flatten().find(|group| !group.is_empty()).unwrap_or(whole),
             group => captures.get(group).unwrap_or(whole),
         };
-        let span = window.start + whole.start()..window.start + whole.end();
+        let mut span = window.start + whole.start()..window.start + whole.end();
+        if rule.named {
+            span.start -= name::before(part.get(..whole.start()).unwrap_or_default());
+            if !name::is_of_credential(name::at(text.get(span.clone()).unwrap_or_default())) {
+                continue;
+            }
+        }
         let secret = window.start + group.start()..window.start + group.end();
         let entropy = entropy::of(group.as_bytes());
         if secret.is_empty() || (rule.entropy > 0.0 && entropy <= rule.entropy) {

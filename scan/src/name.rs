@@ -106,6 +106,8 @@ const CREDENTIAL_ENDS: &[&str] = &[
     "signature",
     "salt",
     "pass",
+    "passphrase",
+    "passwort",
 ];
 
 /// Words that merely end like one.
@@ -125,6 +127,25 @@ pub(crate) fn is_of_credential(name: &[u8]) -> bool {
         && all.iter().any(|word| {
             CREDENTIAL_ENDS.iter().any(|end| word.ends_with(end)) && !NO_CREDENTIALS.contains(&word.as_str())
         })
+}
+
+/// Longest left part of a name that is looked at.
+const MAX_NAME_BYTES: usize = 60;
+
+/// Bytes at the end of `text` that belong to a name.
+pub(crate) fn before(text: &[u8]) -> usize {
+    let near = text.get(text.len().saturating_sub(MAX_NAME_BYTES)..).unwrap_or_default();
+    near.iter().rev().take_while(|byte| is_part(byte)).count()
+}
+
+/// The name at the start of `text`.
+pub(crate) fn at(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|byte| !is_part(byte)).unwrap_or(text.len());
+    text.get(..end).unwrap_or_default()
+}
+
+fn is_part(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
 }
 
 /// The words of a name in lower case: parted by separators, digits and capitals.

@@ -35,6 +35,10 @@ pub struct Rule {
     /// Bytes around a keyword that are searched; without it the keyword's line.
     #[serde(default)]
     pub reach: Option<Reach>,
+    /// Whether the match starts within a name, which belongs to it and must speak of a credential: patterns of assignments start at a keyword, because to
+    /// search for the start of the name as well would take most of the time.
+    #[serde(default)]
+    pub named: bool,
     /// What is computed over the match after the pattern.
     #[serde(default)]
     pub check: Check,
