@@ -8,6 +8,8 @@ use crate::audit::Audit;
 use crate::barrier::Barrier;
 use crate::clock::SharedClock;
 use crate::error::Error;
+use crate::hashing::Hashing;
+use crate::lockout::Lockout;
 use crate::mount::Mounts;
 use crate::policy::Policies;
 use crate::token::Tokens;
@@ -33,6 +35,10 @@ pub struct Parts {
     pub mounts: Mounts,
     /// Policies by name.
     pub policies: Policies,
+    /// Slow hashes of passwords.
+    pub hashing: Hashing,
+    /// Names that are locked after wrong passwords.
+    pub lockout: Lockout,
     /// Tokens: minting, checking, revoking.
     pub tokens: Tokens,
 }
