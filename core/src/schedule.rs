@@ -156,7 +156,7 @@ impl Schedule {
         let bound = self.window.and_then(|window| window.to_std().ok()).map_or(bound, |window| bound.min(window));
         let bound = bound.min(crate::ttl::MAX).as_secs();
         // Seeds are often small or alike: spread them over the whole range first (Fibonacci hashing).
-        let spread = u128::from(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)) * u128::from(bound) >> 64;
+        let spread = (u128::from(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)) * u128::from(bound)) >> 64;
         self.offset = TimeDelta::seconds(i64::try_from(spread).unwrap_or(0));
         self
     }

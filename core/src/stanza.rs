@@ -306,6 +306,8 @@ fn is_word(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
+
     use proptest::prelude::*;
 
     use super::{Field, MAX_BYTES, StanzaError, Value, read};

@@ -252,6 +252,8 @@ fn value_error(line: usize, field: &'static str, expected: &'static str) -> Poli
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
+
     use proptest::prelude::*;
 
     use super::{PolicyError, rules};

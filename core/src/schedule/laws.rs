@@ -1,6 +1,6 @@
 //! Schedules against an evaluator that looks at every minute, and the laws of the search.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Duration;
 
