@@ -67,6 +67,15 @@ const HARMLESS_ENDS: &[&str] = &[
     "mode",
     "kind",
     "sid",
+    "identifier",
+    "expression",
+    "standard",
+    "spec",
+    "pair",
+    "tag",
+    "material",
+    "algo",
+    "curve",
 ];
 
 /// Words anywhere in a name that make its value public or internal.
@@ -103,7 +112,6 @@ const CREDENTIAL_ENDS: &[&str] = &[
     "password",
     "passwd",
     "pwd",
-    "signature",
     "salt",
     "pass",
     "passphrase",

@@ -155,6 +155,29 @@ pub(crate) fn is_template(value: &[u8]) -> bool {
         || value.starts_with(b"arn:aws:")
 }
 
+/// A name of several parts: `random_ed25519_key_pair`, `KeySpec.RSA_2048`, `serverless/series/dev/2018`. Words make up
+/// a good part of it, and no part alone could be random.
+fn is_composite(value: &[u8]) -> bool {
+    let parts: Vec<&[u8]> = value
+        .split(|byte| matches!(byte, b'_' | b'.' | b'-' | b'/' | b':' | b'@' | b'+'))
+        .filter(|part| !part.is_empty())
+        .collect();
+    let is_letters = |part: &[u8]| part.iter().all(u8::is_ascii_alphabetic);
+    let harmless =
+        |part: &&[u8]| part.iter().all(u8::is_ascii_digit) || (is_letters(part) && is_wordy(part)) || part.len() <= 9;
+    let worded: usize =
+        parts.iter().filter(|part| part.len() >= 3 && is_letters(part) && is_wordy(part)).map(|part| part.len()).sum();
+    parts.len() >= 2 && parts.iter().all(harmless) && worded * 4 >= value.len()
+}
+
+/// `AccessPointId=id2`, `sshpubkeys==3.1.0`: a name, `=`, and nothing that could be random.
+fn is_keyword_argument(value: &[u8]) -> bool {
+    let mut parts = value.splitn(2, |byte| *byte == b'=');
+    let (Some(left), Some(right)) = (parts.next(), parts.next()) else { return false };
+    let is_name = !left.is_empty() && left.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
+    is_name && right.iter().any(|byte| *byte != b'=') && !is_random(right)
+}
+
 /// A host, a file, a release: text of dots and digits that names a thing.
 fn names_thing(value: &[u8]) -> bool {
     const EXTENSIONS: &[&str] = &[
@@ -186,7 +209,14 @@ fn names_thing(value: &[u8]) -> bool {
     ];
     let lower = value.to_ascii_lowercase();
     let holds = |part: &[u8]| memchr::memmem::find(&lower, part).is_some();
-    if holds(b"snapshot") || holds(b"-rc") || value.iter().filter(|byte| **byte == b'.').count() > 3 {
+    if is_composite(value)
+        || holds(b"snapshot")
+        || holds(b"aws4_request")
+        || holds(b"base64.")
+        || is_keyword_argument(value)
+        || holds(b"-rc")
+        || (value.len() < 48 && value.iter().filter(|byte| **byte == b'.').count() > 3)
+    {
         return true;
     }
     if value.starts_with(b"/") && value.iter().any(|byte| matches!(byte, b'-' | b'.' | b'_')) {
@@ -389,6 +419,28 @@ mod tests {
             ["com.example.service.token2.name1", "PdfEncryptionKeySize.Key128Bit", "aaaaaaaaaaaaaaaa11", "short1"]
         {
             assert!(!is_random(value.as_bytes()), "{value}");
+        }
+    }
+
+    #[test]
+    fn names_of_several_parts_are_not_random() {
+        for value in [
+            "random_ed25519_key_pair",
+            "KeySpec.RSA_2048",
+            "serverless/series/dev/1542744572309",
+            "base64.b64decode",
+            "sm02915.int.contoso.com",
+            "s_rsa1024_priv.pem",
+        ] {
+            assert!(!is_random_for_name(value.as_bytes()), "{value}");
+        }
+        for value in [
+            "ff083f76-7804-4ef1-80e4-fe975bb9141b",
+            "sccqe60k-nsak-h1m1-vzq8-vr7u4gxihiwl",
+            "q8Zr4Lk0Pw2Vx7Nd5Ty1",
+            "v4k094d8ueairso",
+        ] {
+            assert!(is_random_for_name(value.as_bytes()), "{value}");
         }
     }
 
