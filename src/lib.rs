@@ -8,4 +8,5 @@ pub mod clock;
 pub mod error;
 pub mod request;
 pub mod response;
+pub mod snapshot;
 pub mod store;
