@@ -38,8 +38,11 @@ async fn hvac_reads_writes_logs_in_wraps_and_judges() {
 #[tokio::test(flavor = "multi_thread")]
 async fn node_vault_reads_writes_logs_in_wraps_and_judges() {
     let instance = Instance::start().await;
-    let node = std::env::split_paths(&std::env::var_os("PATH").unwrap()).map(|dir| dir.join("node"));
-    let node = node.into_iter().find(|path| path.exists()).expect("node is installed by ./test.sh");
+    let path = std::env::var_os("PATH").unwrap();
+    let node = std::env::split_paths(&path)
+        .map(|dir| dir.join("node"))
+        .find(|path| path.exists())
+        .expect("node is installed by ./test.sh");
     run(&instance, node, &[&script("client.js")]);
 }
 
