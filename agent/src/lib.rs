@@ -1,7 +1,14 @@
 //! The client's side of turnlock.
 //!
 //! - [`client`]: speaks the Vault wire protocol, over a socket or to a router in the same process
+//! - [`reference`](mod@reference), [`env_file`]: secrets named by reference, and files of them
+//! - [`mask`]: takes secret values out of a stream of output
+//! - [`run`](mod@run): a program with secrets in its environment and its output masked
 
 pub mod client;
+pub mod env_file;
+pub mod mask;
+pub mod reference;
+pub mod run;
 
 pub use client::{Call, Client, ClientConfig, ClientError, Reply};

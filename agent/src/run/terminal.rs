@@ -1,0 +1,109 @@
+//! Our own terminal: its size, raw mode with a way back, and what is typed.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::thread::JoinHandle;
+
+use pty_process::Size;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+/// Rows and columns of the terminal that we write to, else of the one that we read from.
+pub(super) fn size() -> Option<Size> {
+    let (stdout, stderr, stdin) = (io::stdout(), io::stderr(), io::stdin());
+    let streams = [stdout.as_fd(), stderr.as_fd(), stdin.as_fd()];
+    let size = streams.into_iter().find_map(|stream| tcgetwinsize(stream).ok())?;
+    (size.ws_row > 0 && size.ws_col > 0).then(|| Size::new(size.ws_row, size.ws_col))
+}
+
+/// Gives `pty` the settings of our terminal: erase key, flow control and the like.
+pub(super) fn copy_settings(pty: impl AsFd) {
+    if let Ok(settings) = tcgetattr(io::stdin()) {
+        // Without them the program has the system's defaults, which are nearly always the same.
+        let _ = tcsetattr(pty, OptionalActions::Now, &settings);
+    }
+}
+
+/// Our terminal in raw mode: keys go to the program as they are. Restored when dropped, so also by a panic; signals
+/// are forwarded and do not end us.
+pub(super) struct RawTerminal {
+    terminal: OwnedFd,
+    before: Termios,
+}
+
+impl RawTerminal {
+    pub(super) fn enter() -> io::Result<Self> {
+        let terminal = io::stdin().as_fd().try_clone_to_owned()?;
+        let before = tcgetattr(&terminal)?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(&terminal, OptionalActions::Now, &raw)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        let _ = tcsetattr(&self.terminal, OptionalActions::Drain, &self.before);
+    }
+}
+
+/// What is typed, read by a thread that ends when this is dropped. Reading through tokio would leave a thread in
+/// `read` that takes the next key from the shell after us.
+pub(super) struct Keys {
+    typed: mpsc::Receiver<Zeroizing<Vec<u8>>>,
+    wake: Option<UnixStream>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keys {
+    pub(super) fn listen() -> io::Result<Self> {
+        let (wake, woken) = UnixStream::pair()?;
+        let terminal = io::stdin().as_fd().try_clone_to_owned()?;
+        let (sender, typed) = mpsc::channel(8);
+        let thread = std::thread::Builder::new().name("keys".to_owned()).spawn(move || {
+            loop {
+                let mut streams = [PollFd::new(&terminal, PollFlags::IN), PollFd::new(&woken, PollFlags::IN)];
+                if !matches!(poll(&mut streams, None), Ok(_) | Err(rustix::io::Errno::INTR)) {
+                    return;
+                }
+                let [terminal_event, wake_event] = streams.map(|stream| stream.revents());
+                if !wake_event.is_empty() {
+                    return;
+                }
+                if terminal_event.is_empty() {
+                    continue;
+                }
+                let mut buffer = Zeroizing::new(vec![0; 1024]);
+                match rustix::io::read(&terminal, buffer.as_mut_slice()) {
+                    Ok(length) if length > 0 => {
+                        buffer.truncate(length);
+                        if sender.blocking_send(buffer).is_err() {
+                            return;
+                        }
+                    }
+                    Err(rustix::io::Errno::INTR) => {}
+                    _ => return,
+                }
+            }
+        })?;
+        Ok(Self { typed, wake: Some(wake), thread: Some(thread) })
+    }
+
+    pub(super) async fn next(&mut self) -> Option<Zeroizing<Vec<u8>>> {
+        self.typed.recv().await
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        self.typed.close();
+        drop(self.wake.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
