@@ -4,11 +4,14 @@
 //! - [`reference`](mod@reference), [`env_file`]: secrets named by reference, and files of them
 //! - [`mask`]: takes secret values out of a stream of output
 //! - [`run`](mod@run): a program with secrets in its environment and its output masked
+//! - [`rotator`], [`push`](mod@push): makes new credentials and hands them to targets
 
 pub mod client;
 pub mod env_file;
 pub mod mask;
+pub mod push;
 pub mod reference;
+pub mod rotator;
 pub mod run;
 
 pub use client::{Call, Client, ClientConfig, ClientError, Reply};

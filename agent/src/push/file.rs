@@ -1,0 +1,168 @@
+//! A file that always holds a whole value: written beside, synced, renamed over. A mark beside it tells turnlock's own
+//! files from others, which are never overwritten unless told so.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, Signal, kill_process};
+use turnlock_core::Protected;
+
+use super::PushError;
+
+/// Permission bits that may be given.
+const MODES: u32 = 0o777;
+
+/// A file to replace.
+#[derive(Debug)]
+pub(super) struct FileTarget {
+    path: PathBuf,
+    mode: u32,
+    signal: Option<(PathBuf, Signal)>,
+    adopt: bool,
+}
+
+impl FileTarget {
+    pub(super) fn parse(
+        path: &str,
+        mode: &str,
+        pid_file: Option<&str>,
+        signal: Option<&str>,
+        adopt: bool,
+    ) -> Result<Self, PushError> {
+        let invalid = |member| PushError::Definition { member };
+        let path = PathBuf::from(path);
+        let dotted = path.components().any(|part| matches!(part, std::path::Component::ParentDir));
+        if !path.is_absolute() || dotted || path.file_name().is_none() {
+            return Err(invalid("path"));
+        }
+        let mode = u32::from_str_radix(mode, 8).ok().filter(|mode| mode & !MODES == 0).ok_or(invalid("mode"))?;
+        let signal = match (pid_file, signal) {
+            (None, None) => None,
+            (Some(pid_file), name) => Some((PathBuf::from(pid_file), signal_of(name.unwrap_or("HUP"))?)),
+            (None, Some(_)) => return Err(invalid("pid_file")),
+        };
+        Ok(Self { path, mode, signal, adopt })
+    }
+
+    /// Puts `value` in the file and signals its reader. On disk when this returns.
+    pub(super) fn replace(&self, value: &Protected) -> Result<(), PushError> {
+        let folder = self.path.parent().ok_or(PushError::Definition { member: "path" })?;
+        let mark = self.mark()?;
+        let present = std::fs::symlink_metadata(&self.path).is_ok();
+        if present && !self.adopt && !mark.exists() {
+            return Err(PushError::NotOwned);
+        }
+        let written = || -> io::Result<()> {
+            // The mark first: a crash in between must not leave a file that is ours and not known to be.
+            if !mark.exists() {
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&mark)?.sync_all()?;
+            }
+            // Random name, created anew with mode 0600; gone again if anything below fails.
+            let mut beside = tempfile::Builder::new().prefix(".turnlock-").tempfile_in(folder)?;
+            beside.write_all(value.expose())?;
+            beside.as_file().set_permissions(Permissions::from_mode(self.mode))?;
+            beside.as_file().sync_all()?;
+            beside.persist(&self.path).map_err(|error| error.error)?;
+            File::open(folder)?.sync_all()
+        };
+        written().map_err(PushError::File)?;
+        match &self.signal {
+            Some((pid_file, signal)) => notify(pid_file, *signal),
+            None => Ok(()),
+        }
+    }
+
+    /// An empty file beside the target: `.NAME.turnlock`.
+    fn mark(&self) -> Result<PathBuf, PushError> {
+        let name = self.path.file_name().ok_or(PushError::Definition { member: "path" })?;
+        let mut mark = std::ffi::OsString::from(".");
+        mark.push(name);
+        mark.push(".turnlock");
+        Ok(self.path.with_file_name(mark))
+    }
+}
+
+fn signal_of(name: &str) -> Result<Signal, PushError> {
+    match name.strip_prefix("SIG").unwrap_or(name) {
+        "HUP" => Ok(Signal::HUP),
+        "USR1" => Ok(Signal::USR1),
+        "USR2" => Ok(Signal::USR2),
+        "INT" => Ok(Signal::INT),
+        "TERM" => Ok(Signal::TERM),
+        _ => Err(PushError::Definition { member: "signal" }),
+    }
+}
+
+fn notify(pid_file: &Path, signal: Signal) -> Result<(), PushError> {
+    let text = std::fs::read_to_string(pid_file).map_err(|_| PushError::Signal)?;
+    // Greater than 1: zero and negative numbers mean groups, one is the system's first process.
+    let pid = text.trim().parse::<i32>().ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
+    kill_process(pid.ok_or(PushError::Signal)?, signal).map_err(|_| PushError::Signal)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use turnlock_core::Protected;
+
+    use super::super::PushError;
+    use super::FileTarget;
+
+    fn target(path: &std::path::Path, adopt: bool) -> FileTarget {
+        FileTarget::parse(path.to_str().unwrap(), "0640", None, None, adopt).unwrap()
+    }
+
+    #[test]
+    fn the_file_is_replaced_with_its_mode_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        for value in ["tlk_canary_one", "tlk_canary_two"] {
+            target(&path, false).replace(&Protected::copy_of(value.as_bytes())).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), value);
+        }
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_is_left_alone_unless_adopted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, "theirs").unwrap();
+        let value = Protected::copy_of(b"tlk_canary_file");
+        assert!(matches!(target(&path, false).replace(&value), Err(PushError::NotOwned)));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "theirs");
+        target(&path, true).replace(&value).unwrap();
+        target(&path, false).replace(&value).unwrap();
+    }
+
+    #[test]
+    fn the_reader_is_signalled() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut reader = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid_file = folder.path().join("pid");
+        std::fs::write(&pid_file, format!("{}\n", reader.id())).unwrap();
+        let path = folder.path().join("key");
+        let target =
+            FileTarget::parse(path.to_str().unwrap(), "600", pid_file.to_str(), Some("SIGTERM"), false).unwrap();
+        target.replace(&Protected::copy_of(b"tlk_canary_signal")).unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&reader.wait().unwrap()), Some(15));
+        std::fs::write(&pid_file, "-1").unwrap();
+        assert!(matches!(target.replace(&Protected::copy_of(b"x")), Err(PushError::Signal)));
+    }
+
+    #[test]
+    fn definitions_that_cannot_work_are_refused() {
+        let parse = |path, mode, pid_file, signal| FileTarget::parse(path, mode, pid_file, signal, false);
+        assert!(parse("relative", "0600", None, None).is_err());
+        assert!(parse("/run/../etc/key", "0600", None, None).is_err());
+        assert!(parse("/run/key", "4755", None, None).is_err());
+        assert!(parse("/run/key", "rw", None, None).is_err());
+        assert!(parse("/run/key", "0600", None, Some("HUP")).is_err());
+        assert!(parse("/run/key", "0600", Some("/run/pid"), Some("KILL")).is_err());
+    }
+}

@@ -1,0 +1,276 @@
+//! A POST of JSON that the receiver can verify: `Turnlock-Signature: t=<unix seconds>,v1=<hex>`, where `v1` is the
+//! HMAC-SHA-256 over the decimal timestamp, a full stop, and the body as it was sent.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{Acknowledgement, Payload, PushError};
+
+/// Name of the header.
+pub const SIGNATURE_HEADER: &str = "Turnlock-Signature";
+
+/// Most bytes of an answer that are read.
+const ANSWER_LIMIT: usize = 64 * 1024;
+
+/// For the whole exchange.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An endpoint.
+pub(super) struct Webhook<'a> {
+    pub(super) url: &'a str,
+    pub(super) signing_key: &'a [u8],
+    pub(super) ca_file: Option<&'a str>,
+}
+
+/// The body, in the order of its members.
+#[derive(Serialize)]
+struct Message<'a> {
+    secret: &'a str,
+    field: &'a str,
+    value: &'a str,
+    version: u64,
+    attempt: &'a str,
+}
+
+/// What an endpoint may say beyond its status.
+#[derive(Deserialize)]
+struct Answer {
+    acknowledged_version: u64,
+}
+
+impl Webhook<'_> {
+    pub(super) async fn push(&self, payload: &Payload, now: i64) -> Result<Acknowledgement, PushError> {
+        let url = reqwest::Url::parse(self.url).map_err(|_| PushError::Definition { member: "url" })?;
+        let addresses = allowed_addresses(&url).await?;
+        // The connection goes to the addresses that were judged: asking for the name again could give others.
+        let client = self.client(url.host_str().unwrap_or_default(), &addresses)?;
+        let message = Message {
+            secret: &payload.secret,
+            field: &payload.field,
+            value: payload.value.expose_str().ok_or(PushError::Definition { member: "value" })?,
+            version: payload.version,
+            attempt: &payload.attempt,
+        };
+        let mut body = Zeroizing::new(Vec::with_capacity(payload.value.len() * 2 + 1024));
+        serde_json::to_writer(&mut *body, &message).map_err(|_| PushError::Definition { member: "value" })?;
+        let request = client
+            .post(url)
+            .header("content-type", "application/json")
+            .header(SIGNATURE_HEADER, sign(self.signing_key, now, &body))
+            .body(Bytes::from_owner(body));
+        let mut response = request.send().await.map_err(|_| PushError::Unreachable)?;
+        if !response.status().is_success() {
+            return Err(PushError::Refused { status: response.status().as_u16() });
+        }
+        let mut answer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|_| PushError::Unreachable)? {
+            if answer.len() + chunk.len() > ANSWER_LIMIT {
+                return Err(PushError::Malformed);
+            }
+            answer.extend_from_slice(&chunk);
+        }
+        // A success is enough; but who names a version must name this one.
+        match serde_json::from_slice::<Answer>(&answer) {
+            Ok(answer) if answer.acknowledged_version != payload.version => Err(PushError::Malformed),
+            _ => Ok(Acknowledgement { version: payload.version }),
+        }
+    }
+
+    fn client(&self, host: &str, addresses: &[SocketAddr]) -> Result<reqwest::Client, PushError> {
+        let invalid = PushError::Definition { member: "ca_file" };
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .timeout(TIMEOUT)
+            .resolve_to_addrs(host, addresses);
+        if let Some(ca_file) = self.ca_file {
+            let roots = std::fs::read(ca_file).ok().and_then(|pem| reqwest::Certificate::from_pem_bundle(&pem).ok());
+            match roots {
+                Some(roots) if !roots.is_empty() => builder = builder.tls_certs_only(roots),
+                _ => return Err(invalid),
+            }
+        }
+        builder.build().map_err(|_| invalid)
+    }
+}
+
+/// The addresses of `url`'s host, if something may be sent there: TLS anywhere but to link-local and unspecified
+/// addresses, where clouds answer with credentials of the machine; without TLS to this machine only.
+async fn allowed_addresses(url: &reqwest::Url) -> Result<Vec<SocketAddr>, PushError> {
+    let refused = |reason| Err(PushError::Address { reason });
+    let plain = match url.scheme() {
+        "https" => false,
+        "http" => true,
+        _ => return refused("neither https nor http"),
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return refused("it holds credentials");
+    }
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        return refused("it names no host");
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let found = tokio::time::timeout(TIMEOUT, tokio::net::lookup_host((host, port))).await;
+    let addresses: Vec<_> = found.map_err(|_| PushError::Unreachable)?.map_err(|_| PushError::Unreachable)?.collect();
+    for address in &addresses {
+        let ip = address.ip().to_canonical();
+        if plain && !ip.is_loopback() {
+            return refused("without TLS it must be on this machine");
+        }
+        if forbidden(ip) {
+            return refused("it is link-local, a metadata service, or no single machine");
+        }
+    }
+    if addresses.is_empty() { Err(PushError::Unreachable) } else { Ok(addresses) }
+}
+
+fn forbidden(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            ip.is_link_local()
+                || ip.is_unspecified()
+                || ip.is_multicast()
+                || ip.is_broadcast()
+                // Alibaba Cloud's metadata service; the others' are link-local.
+                || ip.octets() == [100, 100, 100, 200]
+        }
+        IpAddr::V6(ip) => {
+            ip.is_unicast_link_local()
+                || ip.is_unspecified()
+                || ip.is_multicast()
+                // AWS's metadata service.
+                || ip.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
+        }
+    }
+}
+
+/// The header's value for `body`, sent at `now` (seconds since 1970).
+pub fn sign(key: &[u8], now: i64, body: &[u8]) -> String {
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
+    context.update(format!("{now}.").as_bytes());
+    context.update(body);
+    format!("t={now},v1={}", hex::encode(context.sign()))
+}
+
+/// Whether `header` is the signature of `body` by `key`, made at most `tolerance` from `now`: what a consumer does
+/// before it believes a message. The time bound keeps an old message from being sent again by somebody else.
+pub fn verify(key: &[u8], header: &str, body: &[u8], now: i64, tolerance: Duration) -> bool {
+    let (mut made, mut signature) = (None, None);
+    for part in header.split(',') {
+        match part.split_once('=') {
+            Some(("t", text)) => made = text.parse::<i64>().ok(),
+            Some(("v1", text)) => signature = hex::decode(text).ok(),
+            _ => {}
+        }
+    }
+    let (Some(made), Some(signature)) = (made, signature) else { return false };
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let mut signed = Zeroizing::new(format!("{made}.").into_bytes());
+    signed.reserve_exact(body.len());
+    signed.extend_from_slice(body);
+    now.abs_diff(made) <= tolerance.as_secs() && hmac::verify(&key, &signed, &signature).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use turnlock_core::Protected;
+
+    use super::super::{Payload, PushError};
+    use super::{Webhook, allowed_addresses, sign, verify};
+
+    const KEY: &[u8] = b"tlk_canary_signing_key";
+
+    /// Answers one request with `answer` and returns what was sent.
+    async fn endpoint(answer: String) -> (String, tokio::task::JoinHandle<String>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                let mut buffer = [0; 4096];
+                let length = stream.read(&mut buffer).await.unwrap();
+                request.extend_from_slice(&buffer[..length]);
+            }
+            let _ = stream.write_all(answer.as_bytes()).await;
+            String::from_utf8(request).unwrap()
+        });
+        (url, serving)
+    }
+
+    async fn pushed(answer: String) -> (Result<u64, PushError>, String) {
+        let (url, serving) = endpoint(answer).await;
+        let payload = Payload {
+            secret: "secret/app".to_owned(),
+            field: "key".to_owned(),
+            value: Protected::copy_of(b"tlk_canary_pushed"),
+            version: 4,
+            attempt: "a1".to_owned(),
+        };
+        let hook = Webhook { url: &url, signing_key: KEY, ca_file: None };
+        let outcome = hook.push(&payload, 1_000).await.map(|acknowledgement| acknowledgement.version);
+        (outcome, serving.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_message_verifies_and_a_success_acknowledges() {
+        let (outcome, request) = pushed("HTTP/1.1 204 No Content\r\n\r\n".to_owned()).await;
+        assert_eq!(outcome.unwrap(), 4);
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        let line = head.lines().find(|line| line.to_lowercase().starts_with("turnlock-signature:")).unwrap();
+        let header = line.split_once(": ").unwrap().1;
+        assert!(verify(KEY, header, body.as_bytes(), 1_010, Duration::from_secs(60)));
+        assert!(body.contains("tlk_canary_pushed") && body.contains("\"version\":4"));
+    }
+
+    #[tokio::test]
+    async fn redirects_other_versions_and_endless_answers_do_not_acknowledge() {
+        let (outcome, _) =
+            pushed("HTTP/1.1 307 X\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".to_owned()).await;
+        assert!(matches!(outcome, Err(PushError::Refused { status: 307 })));
+        let answer = r#"{"acknowledged_version":3}"#;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
+        assert!(matches!(pushed(head + answer).await.0, Err(PushError::Malformed)));
+        let endless = format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(70_000));
+        assert!(matches!(pushed(endless).await.0, Err(PushError::Malformed)));
+    }
+
+    #[tokio::test]
+    async fn addresses_where_machines_keep_credentials_are_refused() {
+        for url in [
+            "https://169.254.169.254/",
+            "https://[::ffff:169.254.169.254]/",
+            "https://[fd00:ec2::254]/",
+            "https://0.0.0.0/",
+            "http://192.0.2.1/",
+            "file:///etc/passwd",
+            "https://user:password@127.0.0.1/",
+        ] {
+            let outcome = allowed_addresses(&url.parse().unwrap()).await;
+            assert!(matches!(outcome, Err(PushError::Address { .. })), "{url}");
+        }
+        assert!(allowed_addresses(&"http://127.0.0.1:1/".parse().unwrap()).await.is_ok());
+    }
+
+    #[test]
+    fn a_signature_is_bound_to_key_time_and_body() {
+        let header = sign(KEY, 1_000, b"body");
+        let minute = Duration::from_secs(60);
+        assert!(verify(KEY, &header, b"body", 1_060, minute));
+        assert!(!verify(KEY, &header, b"body", 1_061, minute));
+        assert!(!verify(KEY, &header, b"other", 1_000, minute));
+        assert!(!verify(b"other", &header, b"body", 1_000, minute));
+        assert!(!verify(KEY, &header.replace("t=1000", "t=1001"), b"body", 1_000, minute));
+        assert!(!verify(KEY, "v1=,t=", b"body", 1_000, minute));
+    }
+}
