@@ -13,6 +13,7 @@ use turnlock_core::finding::{Finding, Fingerprint};
 use crate::coverage::{Coverage, Why};
 use crate::inspect::{Inspection, Sighting};
 use crate::origin::{self, Origin, Rank};
+use crate::packs;
 use crate::scanner::{Phase, Progress, ScanError, Scanner};
 use crate::text;
 
@@ -74,9 +75,6 @@ pub(crate) fn scan(scanner: &Scanner, repository: &Repository) -> Result<(Vec<Fi
         blobs.extend(run.blobs);
     }
     coverage.commits = commits.len() as u64;
-    if repository.is_shallow().unwrap_or(false) {
-        coverage.omit("older commits", Why::CutOff);
-    }
 
     let confirmed = scanner.confirm(candidates, &mut coverage);
     let inspector = scanner.inspector();
@@ -120,6 +118,7 @@ fn list(repository: &Repository, coverage: &mut Coverage) -> Result<Vec<ObjectId
             Err(_) => coverage.omit("loose objects", Why::Damaged),
         }
     }
+    packs::doubt(repository, &seen, coverage);
     Ok(ids)
 }
 

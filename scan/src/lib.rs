@@ -4,7 +4,7 @@
 //! - `prefilter`, [`matcher`]: from a text to hits
 //! - `entropy`, `name`, `plausible`: what a credential looks like, by its value and by its name
 //! - [`lookup`]: recognises values of the live store
-//! - `walk`, `git`, `origin`: where texts come from; who brought them in
+//! - `walk`, `git`, `packs`, `origin`: where texts come from; whether all are there; who brought them in
 //! - [`allow`], [`baseline`]: what is no leak, or an old one
 //! - [`scanner`]: puts these together; [`report`], [`coverage`]: what comes out
 
@@ -19,6 +19,7 @@ pub mod lookup;
 pub mod matcher;
 mod name;
 mod origin;
+mod packs;
 mod plausible;
 pub mod prefilter;
 pub mod report;

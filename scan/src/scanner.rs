@@ -30,6 +30,8 @@ pub struct Options {
     pub ignore: IgnoreList,
     /// Findings of an earlier report.
     pub baseline: Baseline,
+    /// Files of the tree that are left out: an earlier report holds what it reported.
+    pub leave_out: Vec<PathBuf>,
     /// The live store, if it shall be asked.
     pub lookup: Option<StoreLookup>,
     /// Is called now and then, from any thread.
@@ -76,6 +78,7 @@ impl Options {
             max_bytes: DEFAULT_MAX_BYTES,
             ignore: IgnoreList::default(),
             baseline: Baseline::default(),
+            leave_out: Vec::new(),
             lookup: None,
             progress: None,
         })

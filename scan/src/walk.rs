@@ -116,6 +116,10 @@ fn list(scanner: &Scanner, root: &Path, shown: &Path, coverage: &mut Coverage) -
         .filter_entry(|entry| entry.depth() == 0 || entry.file_name() != ".git")
         .sort_by_file_name(std::cmp::Ord::cmp)
         .build();
+    let left_out: HashSet<PathBuf> =
+        scanner.options.leave_out.iter().filter_map(|path| std::fs::canonicalize(path).ok()).collect();
+    let is_left_out =
+        |path: &Path| !left_out.is_empty() && std::fs::canonicalize(path).is_ok_and(|path| left_out.contains(&path));
     let mut entries = Vec::new();
     for entry in walk {
         let entry = match entry {
@@ -132,6 +136,7 @@ fn list(scanner: &Scanner, root: &Path, shown: &Path, coverage: &mut Coverage) -
         match entry.file_type() {
             Some(kind) if kind.is_dir() => {}
             Some(kind) if kind.is_symlink() && entry.depth() > 0 => coverage.symlinks += 1,
+            Some(kind) if (kind.is_file() || kind.is_symlink()) && is_left_out(entry.path()) => {}
             Some(kind) if kind.is_file() || kind.is_symlink() => entries.push(Entry { path: entry.into_path(), name }),
             _ => coverage.omit(name, Why::Special),
         }

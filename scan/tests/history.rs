@@ -190,30 +190,36 @@ fn a_damaged_object_makes_the_answer_partial_and_nothing_else() {
 }
 
 #[test]
-fn a_damaged_pack_is_an_answer() {
+fn a_damaged_pack_or_index_is_an_answer() {
     let repository = Repository::new();
     for version in 0..30 {
-        repository.write("file", &format!("{}\n{version}\n", "filler\n".repeat(200)));
+        repository.write("file", &format!("{}\n{version}\n{}\n", "filler\n".repeat(200), token(17)));
         repository.commit("more", MONDAY);
     }
     repository.git(&["gc", "-q", "--prune=now"]);
-    let folder = repository.path().join(".git/objects/pack");
-    let pack = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.extension().is_some_and(|extension| extension == "pack"))
-        .unwrap();
-    std::fs::set_permissions(&pack, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let whole = std::fs::read(&pack).unwrap();
-    for at in (12..whole.len() - 20).step_by(97) {
-        let mut bytes = whole.clone();
-        bytes[at] ^= 0x55;
-        std::fs::write(&pack, &bytes).unwrap();
-        scanner().scan_history(repository.path()).unwrap();
-    }
-    std::fs::write(&pack, &whole[..whole.len() / 2]).unwrap();
-    if let Ok(report) = scanner().scan_history(repository.path()) {
-        assert!(report.coverage.is_partial());
+    let scanner = scanner();
+    for extension in ["pack", "idx"] {
+        let folder = std::fs::read_dir(repository.path().join(".git/objects/pack")).unwrap();
+        let mut files = folder.map(|entry| entry.unwrap().path());
+        let file = files.find(|path| path.extension().is_some_and(|known| known == extension)).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let whole = std::fs::read(&file).unwrap();
+        for at in (0..whole.len()).step_by(whole.len() / 60) {
+            for flip in [0x55, 0x80] {
+                let mut bytes = whole.clone();
+                bytes[at] ^= flip;
+                std::fs::write(&file, &bytes).unwrap();
+                // Whatever the damage: no panic, no hang. A report without findings must not call itself complete.
+                if let Ok(report) = scanner.scan_history(repository.path()) {
+                    assert_ne!(report.outcome(), Outcome::Clean, "{extension} at {at}");
+                }
+            }
+        }
+        std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+        if let Ok(report) = scanner.scan_history(repository.path()) {
+            assert!(report.coverage.is_partial());
+        }
+        std::fs::write(&file, &whole).unwrap();
     }
 }
 

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use turnlock_scan::baseline::Baseline;
 use turnlock_scan::report::{Redaction, write_json, write_summary, write_text};
 use turnlock_scan::{Options, Outcome, Report, Scanner};
@@ -77,6 +78,37 @@ fn an_old_report_is_a_baseline_redacted_or_not() {
         assert_eq!(scanner.scan_bytes("g", format!("{}\n", token(4)).as_bytes()).findings.len(), 1);
     }
     assert!(Baseline::parse(b"{}").is_err());
+}
+
+#[test]
+fn an_earlier_report_in_the_tree_is_left_out_when_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = folder.path().join("report.json");
+    std::fs::write(&old, token(6)).unwrap();
+    assert_eq!(scanner().scan_tree(folder.path()).unwrap().findings.len(), 1);
+    let mut options = Options::new().unwrap();
+    options.leave_out = vec![old];
+    assert_eq!(Scanner::new(options).unwrap().scan_tree(folder.path()).unwrap().outcome(), Outcome::Clean);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_under_any_name_make_a_readable_report(
+        bytes in proptest::collection::vec(any::<u8>(), 0..600),
+        name in any::<String>(),
+        at in any::<proptest::sample::Index>(),
+        percent in any::<u8>(),
+    ) {
+        let mut bytes = bytes;
+        let at = at.index(bytes.len() + 1);
+        bytes.splice(at..at, format!(" {} ", token(7)).into_bytes());
+        let report = scanner().scan_bytes(&name, &bytes);
+        let rows: serde_json::Value = serde_json::from_str(&json(&report, Redaction::percent(percent))).unwrap();
+        prop_assert_eq!(rows.as_array().map(Vec::len), Some(report.findings.len()));
+        prop_assert!(text(&report).chars().all(|char| char == '\n' || !char.is_control()));
+    }
 }
 
 #[test]

@@ -189,6 +189,7 @@ pub(crate) fn run(args: &ScanArgs, lookup: Option<StoreLookup>) -> Result<Outcom
         options.baseline =
             Baseline::parse(&text).map_err(|source| ScanFailure::Baseline { path: path.clone(), source })?;
     }
+    options.leave_out = args.baseline_path.iter().chain(&args.report_path).cloned().collect();
     if !bar.is_hidden() {
         let bar = bar.clone();
         options.progress = Some(Box::new(move |progress| show(&bar, progress)));
