@@ -5,20 +5,19 @@ use std::sync::Arc;
 use turnlock_core::policy::Question;
 
 use crate::audit::{Entry, Written};
-use crate::engine::{self, Access, Call, Found, Parameters, Route, sys};
+use crate::engine::{self, Access, Call, Found, Route, sys};
 use crate::error::Error;
-use crate::mount::Mount;
 use crate::request::{Operation, Request};
 use crate::response::{Content, Response};
-use crate::server::{Parts, Server};
+use crate::server::Server;
 
 /// Serves one request. Whatever the outcome, its audit record is written before this returns; when it cannot be, the
 /// answer is [`Error::Unavailable`].
 pub async fn enter(server: &Arc<Server>, request: Request) -> Result<Response, Error> {
-    if let Some(answer) = sys::before_unseal(server, &request).await {
+    if let Some(answer) = sys::probe(server, &request).await {
         return answer;
     }
-    let mut entry = Entry::of(&request);
+    let mut entry = server.audit.entry(&request);
     let mut written = Written::default();
     let outcome = serve(server, request, &mut entry, &mut written).await;
     // The effect and its record became durable side by side; the answer waits for both.
@@ -27,16 +26,22 @@ pub async fn enter(server: &Arc<Server>, request: Request) -> Result<Response, E
 }
 
 /// Records a request that was refused before it could be parsed into a [`Request`].
-pub async fn refuse(server: &Arc<Server>, entry: Entry, error: &Error) -> Result<(), Error> {
+pub async fn refuse(server: &Arc<Server>, mut entry: Entry, error: &Error) -> Result<(), Error> {
     server.audit.answer(entry.refusal(error), &Written::default()).await
 }
 
 async fn serve(
     server: &Arc<Server>,
-    mut request: Request,
+    request: Request,
     entry: &mut Entry,
     written: &mut Written,
 ) -> Result<Response, Error> {
+    if let Some(route) = sys::without_token(&request) {
+        if request.operation.is_write() {
+            *written = server.audit.intent(entry).await?;
+        }
+        return route(server, &request).await;
+    }
     let parts = server.parts()?;
     let resolved = parts.mounts.table().resolve(&request.path);
     let found = resolved.as_ref().map_or(Found::Nothing, |(mount, start)| {
@@ -72,7 +77,7 @@ async fn serve(
     }
     let response = (route.handler)(&call).await?;
     match (wrap_ttl, &response.content) {
-        (Some(ttl), Content::Envelope(_)) if response.status < 300 => {
+        (Some(ttl), Content::Envelope(_)) if response.status < 300 && !ttl.is_zero() => {
             parts.tokens.wrap(&parts, response, ttl, &call.request).await
         }
         _ => Ok(response),

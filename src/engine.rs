@@ -50,7 +50,7 @@ impl EngineKind {
             Self::Identity => &[],
             Self::Kv1 => kv1::ROUTES,
             Self::Kv2 => kv2::ROUTES,
-            Self::System => sys::ROUTES,
+            Self::System => sys::routes(),
             Self::Token => auth::token::ROUTES,
             Self::Userpass => auth::userpass::ROUTES,
         }
@@ -71,6 +71,7 @@ impl EngineKind {
 }
 
 /// One thing that an engine can do.
+#[derive(Clone, Copy)]
 pub struct Route {
     /// Which operations the handler takes. A route with [`Operation::Update`] and an existence check is also reached
     /// as [`Operation::Create`].
@@ -205,7 +206,10 @@ mod tests {
     fn patterns_bind_segments_and_the_rest() {
         assert_eq!(value("data/{path*}", "secret/data/a/b", 7, "path").as_deref(), Some("a/b"));
         assert_eq!(value("metadata/{path*}", "secret/metadata", 7, "path").as_deref(), Some(""));
-        assert_eq!(value("role/{role}/secret-id", "auth/approle/role/web/secret-id", 13, "role").as_deref(), Some("web"));
+        assert_eq!(
+            value("role/{role}/secret-id", "auth/approle/role/web/secret-id", 13, "role").as_deref(),
+            Some("web")
+        );
         assert_eq!(value("role/{role}", "auth/approle/role/web/secret-id", 13, "role"), None);
         assert_eq!(value("role/{role}", "auth/approle/role", 13, "role"), None);
         assert_eq!(value("config", "secret/config", 7, "x").as_deref(), Some(""));

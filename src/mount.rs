@@ -114,7 +114,9 @@ impl Table {
 
     /// Whether a new mount at `path` would lie at, above or below an existing one.
     pub fn overlaps(&self, path: &str) -> bool {
-        let inside = |outer: &str, inner: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let inside = |outer: &str, inner: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         self.mounts.keys().any(|existing| inside(existing, path) || inside(path, existing))
     }
 }
@@ -126,11 +128,12 @@ impl Mounts {
         let mounts = Self { barrier: barrier.clone(), view, table: ArcSwap::default() };
         if mounts.reload().await?.revision.is_none() {
             let entries = fresh();
-            mounts.change(move |table| {
-                *table = entries.iter().map(|entry| (entry.path.clone(), entry.clone())).collect();
-                Ok(())
-            })
-            .await?;
+            mounts
+                .change(move |table| {
+                    *table = entries.iter().map(|entry| (entry.path.clone(), entry.clone())).collect();
+                    Ok(())
+                })
+                .await?;
         }
         Ok(mounts)
     }
@@ -177,8 +180,11 @@ impl Mounts {
             let view = self.barrier.view(&format!("mount/{}", entry.uuid));
             (entry.path.clone(), Arc::new(Mount { entry, view }))
         };
-        let table =
-            Arc::new(Table { revision: Some(record.revision), mounts: entries.into_iter().map(mount).collect(), deepest });
+        let table = Arc::new(Table {
+            revision: Some(record.revision),
+            mounts: entries.into_iter().map(mount).collect(),
+            deepest,
+        });
         // Two reloads may cross; the newer one stays.
         self.table.rcu(|old| if old.revision > table.revision { old.clone() } else { table.clone() });
         Ok(table)

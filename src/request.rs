@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use turnlock_core::policy::Capability;
 use turnlock_core::{Path, Protected};
 use uuid::Uuid;
 
@@ -49,6 +50,20 @@ impl Operation {
     /// Whether the operation may change something.
     pub fn is_write(self) -> bool {
         matches!(self, Self::Create | Self::Update | Self::Patch | Self::Delete)
+    }
+}
+
+impl From<Operation> for Capability {
+    fn from(operation: Operation) -> Self {
+        match operation {
+            Operation::Create => Self::Create,
+            Operation::Read => Self::Read,
+            Operation::Update => Self::Update,
+            Operation::Patch => Self::Patch,
+            Operation::Delete => Self::Delete,
+            Operation::List => Self::List,
+            Operation::Scan => Self::Scan,
+        }
     }
 }
 

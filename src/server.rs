@@ -3,26 +3,81 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::audit::Audit;
 use crate::barrier::Barrier;
+use crate::barrier::seal::{Progress, SealConfig, SealKind};
 use crate::clock::SharedClock;
+use crate::engine::sys;
 use crate::error::Error;
 use crate::hashing::Hashing;
 use crate::lockout::Lockout;
 use crate::mount::Mounts;
 use crate::policy::Policies;
-use crate::token::Tokens;
+use crate::token::{Lifetimes, Tokens};
 
 /// One turnlock server.
 pub struct Server {
     /// The encryption boundary over the store.
     pub barrier: Barrier,
-    /// The audit devices.
+    /// The audit device.
     pub audit: Audit,
     /// The time.
     pub clock: SharedClock,
+    /// What the configuration says to the engines.
+    pub settings: Settings,
+    /// Locked for whoever opens or closes the barrier, over the whole of it: the steps of two must not mix.
+    pub unsealing: Mutex<Unsealing>,
     parts: ArcSwapOption<Parts>,
+}
+
+/// What the configuration says to the engines.
+pub struct Settings {
+    /// What the unseal key comes from.
+    pub seal: SealSource,
+    /// Lifetimes where mount and role say nothing.
+    pub lifetimes: Lifetimes,
+    /// The name in `sys/health`.
+    pub cluster_name: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let cluster_name = "turnlock".to_owned();
+        Self { seal: SealSource::Shares, lifetimes: Lifetimes::default(), cluster_name }
+    }
+}
+
+/// What the unseal key comes from.
+pub enum SealSource {
+    /// People submit shares.
+    Shares,
+    /// The machine holds it.
+    Static(Zeroizing<[u8; 32]>),
+}
+
+impl SealSource {
+    /// The kind, without the key.
+    pub fn kind(&self) -> SealKind {
+        match self {
+            Self::Shares => SealKind::Shamir,
+            Self::Static(_) => SealKind::Static,
+        }
+    }
+}
+
+/// Shares that were submitted, and how fast they come.
+#[derive(Default)]
+pub struct Unsealing {
+    /// The shares.
+    pub progress: Progress,
+    /// The second that [`Unsealing::submissions`] counts.
+    pub second: i64,
+    /// Shares submitted in that second.
+    pub submissions: u32,
 }
 
 /// What an unsealed server consists of. Dropped whole when it is sealed.
@@ -45,8 +100,9 @@ pub struct Parts {
 
 impl Server {
     /// A server over `barrier`, sealed until [`Server::open_parts`].
-    pub fn new(barrier: Barrier, audit: Audit, clock: SharedClock) -> Arc<Self> {
-        Arc::new(Self { barrier, audit, clock, parts: ArcSwapOption::empty() })
+    pub fn new(barrier: Barrier, audit: Audit, clock: SharedClock, settings: Settings) -> Arc<Self> {
+        let parts = ArcSwapOption::empty();
+        Arc::new(Self { barrier, audit, clock, settings, unsealing: Mutex::default(), parts })
     }
 
     /// The parts, or [`Error::Sealed`].
@@ -54,14 +110,62 @@ impl Server {
         self.parts.load_full().ok_or(Error::Sealed)
     }
 
-    /// Puts the parts of an open barrier into service.
-    pub fn install(&self, parts: Arc<Parts>) {
-        self.parts.store(Some(parts));
+    /// Builds the parts behind an open barrier and puts them into service. Makes what every server has when it is not
+    /// there yet: the default mounts and policies.
+    pub async fn open_parts(&self) -> Result<Arc<Parts>, Error> {
+        match self.build_parts().await {
+            Ok(parts) => {
+                let parts = Arc::new(parts);
+                self.parts.store(Some(parts.clone()));
+                Ok(parts)
+            }
+            Err(error) => {
+                // Half open is closed: nothing serves, so nothing may hold the keys.
+                self.seal();
+                Err(error)
+            }
+        }
+    }
+
+    async fn build_parts(&self) -> Result<Parts, Error> {
+        self.audit.unlock(&self.barrier)?;
+        let mounts = Mounts::open(&self.barrier, sys::default_mounts).await?;
+        let policies = Policies::open(&self.barrier).await?;
+        let tokens = Tokens::open(&self.barrier, self.clock.clone(), self.settings.lifetimes).await?;
+        Ok(Parts {
+            barrier: self.barrier.clone(),
+            clock: self.clock.clone(),
+            mounts,
+            policies,
+            tokens,
+            hashing: Hashing::start()?,
+            lockout: Lockout::new(crate::lockout::Rule::default()),
+        })
+    }
+
+    /// Unseals with the machine's own key, if it has one and the store is initialized. Answers whether the server is
+    /// open.
+    pub async fn unseal_itself(&self) -> Result<bool, Error> {
+        let SealSource::Static(key) = &self.settings.seal else { return Ok(false) };
+        let _unsealing = self.unsealing.lock().await;
+        match self.barrier.seal_config().await? {
+            Some(config) if config.kind == SealKind::Static => {}
+            _ => return Ok(false),
+        }
+        self.barrier.unseal(&**key).await.map_err(Error::internal)?;
+        self.open_parts().await?;
+        Ok(true)
     }
 
     /// Takes the parts out of service and forgets the keys. Requests under way end with [`Error::Sealed`].
     pub fn seal(&self) {
         self.parts.store(None);
+        self.audit.lock();
         self.barrier.seal();
+    }
+
+    /// The store's identity as clients see it.
+    pub fn cluster_id(&self, config: &SealConfig) -> String {
+        Uuid::from_bytes(config.store_id).to_string()
     }
 }

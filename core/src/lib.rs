@@ -1,5 +1,6 @@
 //! The words of turnlock, without IO, clock or randomness: `now` and random bytes are arguments.
 //!
+//! - [`audit`]: the hash-chained audit records and their offline proof
 //! - [`finding`]: what a scan finds; keyed fingerprints that name a value of the store
 //! - [`protected`]: bytes that are wiped, do not print and compare in constant time
 //! - [`password_policy`]: of what and how long generated passwords are
@@ -11,6 +12,7 @@
 //! - [`token`]: the text form of tokens: prefix, body, checksum
 //! - [`rotation`], [`consumer`]: standing orders, their attempts, and who is pushed to
 
+pub mod audit;
 pub mod consumer;
 pub mod finding;
 pub mod password_policy;

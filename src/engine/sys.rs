@@ -1,6 +1,63 @@
-//! The sys engine.
+//! The sys engine: the server itself. Each file is one noun; what works while sealed is found by [`probe`] and
+//! [`without_token`], all else by its routes.
+
+mod audit;
+mod health;
+mod init;
+mod key;
+mod mount;
+mod remount;
+mod seal;
+
+pub(crate) use mount::default_mounts;
+
+use std::sync::{Arc, LazyLock};
+
+use futures_util::future::BoxFuture;
 
 use crate::engine::Route;
+use crate::error::Error;
+use crate::request::{Operation, Request};
+use crate::response::Response;
+use crate::server::Server;
+
+/// What clients read as the server's version. They gate features on it, so it names the version of the protocol.
+pub const VERSION: &str = "1.18.0+turnlock";
+
+static ROUTES: LazyLock<Vec<Route>> =
+    LazyLock::new(|| [audit::ROUTES, key::ROUTES, mount::ROUTES, remount::ROUTES, seal::ROUTES].concat());
 
 /// What the engine answers.
-pub const ROUTES: &[Route] = &[];
+pub fn routes() -> &'static [Route] {
+    &ROUTES
+}
+
+/// Answers the reads that probes make all the time, sealed or not, and that no audit record is written for.
+pub async fn probe(server: &Arc<Server>, request: &Request) -> Option<Result<Response, Error>> {
+    let path = request.path.as_str();
+    if !matches!(path, "sys/health" | "sys/seal-status" | "sys/leader") {
+        return None;
+    }
+    if request.operation != Operation::Read {
+        return Some(Err(Error::Unsupported));
+    }
+    Some(match path {
+        "sys/health" => health::read(server, request).await,
+        "sys/leader" => health::leader(),
+        _ => seal::status(server).await,
+    })
+}
+
+/// A handler that needs neither token nor open barrier.
+pub type Unguarded = for<'a> fn(&'a Arc<Server>, &'a Request) -> BoxFuture<'a, Result<Response, Error>>;
+
+/// The handler of the paths that bring a server to life: init and unseal.
+pub fn without_token(request: &Request) -> Option<Unguarded> {
+    match (request.path.as_str(), request.operation) {
+        ("sys/init", Operation::Read) => Some(|server, _| Box::pin(init::read(server))),
+        ("sys/init", Operation::Update) => Some(|server, request| Box::pin(init::write(server, request))),
+        ("sys/unseal", Operation::Update) => Some(|server, request| Box::pin(seal::unseal(server, request))),
+        ("sys/init" | "sys/unseal", _) => Some(|_, _| Box::pin(async { Err(Error::Unsupported) })),
+        _ => None,
+    }
+}

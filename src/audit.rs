@@ -1,0 +1,190 @@
+//! The audit: what was asked and answered, on a chain that proves itself. Who cannot be recorded is not served.
+//!
+//! Handlers finish their records themselves ([`Entry`]); one thread chains and writes them in batches and answers each
+//! waiter. Health, seal status and leader are not recorded: probes ask for them all the time and they reveal nothing.
+
+mod entry;
+mod file;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use ring::hmac;
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use tokio::sync::{oneshot, watch};
+use turnlock_core::audit::{Digest, Kind};
+
+use crate::barrier::Barrier;
+use crate::clock::SharedClock;
+use crate::error::Error;
+pub use entry::Entry;
+pub use file::{OpenError, files};
+use writer::{Item, Refusal, Writer};
+
+/// How long a request waits for its record before it is refused.
+pub const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Where audit records go. Only the configuration sets this: a device that the API could name would be a way to write
+/// files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// The device's name in `sys/audit`, without slashes.
+    pub name: String,
+    /// The file. Finished files get the position of their first record appended to the name.
+    pub path: PathBuf,
+    /// Size in bytes at which a new file is begun.
+    pub rotate_bytes: u64,
+    /// Age at which a new file is begun; zero for never.
+    pub rotate_age: Duration,
+    /// For people.
+    pub description: String,
+}
+
+/// The audit device and the keys of its hashes.
+pub struct Audit {
+    config: Option<AuditConfig>,
+    writer: Option<Writer>,
+    keys: ArcSwapOption<Keys>,
+    deadline: Duration,
+}
+
+/// The keys while the server is unsealed.
+pub(crate) struct Keys {
+    hmac: hmac::Key,
+    signer: Ed25519KeyPair,
+}
+
+impl Keys {
+    fn digest(&self, bytes: &[u8]) -> Digest {
+        Digest(hmac::sign(&self.hmac, bytes).as_ref().try_into().unwrap_or_default())
+    }
+}
+
+/// That a record was written; knows when it is on disk.
+#[derive(Default)]
+pub struct Written(Option<(u64, watch::Receiver<writer::Synced>)>);
+
+impl Audit {
+    /// Records nothing. For tests and development.
+    pub fn dangerous_without_device() -> Self {
+        Self { config: None, writer: None, keys: ArcSwapOption::empty(), deadline: DEADLINE }
+    }
+
+    /// Opens the device, continues the chain that its file holds, and starts its threads.
+    pub fn open(config: AuditConfig, clock: SharedClock) -> Result<Self, OpenError> {
+        let file = file::AuditFile::open(&config, &clock)?;
+        let writer = Some(Writer::start(file, clock)?);
+        Ok(Self { config: Some(config), writer, keys: ArcSwapOption::empty(), deadline: DEADLINE })
+    }
+
+    /// Takes the keys of an open barrier; from here on records carry hashes and checkpoints are signed.
+    pub fn unlock(&self, barrier: &Barrier) -> Result<(), Error> {
+        let seed = barrier.derive("audit checkpoint")?;
+        let signer = Ed25519KeyPair::from_seed_unchecked(&*seed)
+            .map_err(|_| Error::internal("no signing key can be made of the derived seed"))?;
+        let keys = Arc::new(Keys { hmac: barrier.hmac_key("audit")?, signer });
+        self.keys.store(Some(keys.clone()));
+        if let Some(writer) = &self.writer {
+            writer.push(Item::Keys(Some(keys)));
+        }
+        Ok(())
+    }
+
+    /// Signs what was written and forgets the keys.
+    pub fn lock(&self) {
+        self.keys.store(None);
+        if let Some(writer) = &self.writer {
+            writer.push(Item::Keys(None));
+        }
+    }
+
+    /// The device's configuration, if there is one.
+    pub fn config(&self) -> Option<&AuditConfig> {
+        self.config.as_ref()
+    }
+
+    /// The public half of the key that signs checkpoints, in hex.
+    pub fn public_key(&self) -> Option<String> {
+        self.keys.load().as_ref().map(|keys| hex::encode(keys.signer.public_key().as_ref()))
+    }
+
+    /// The keyed hash under which `bytes` appear in records.
+    pub fn hash(&self, bytes: &[u8]) -> Result<Digest, Error> {
+        self.keys.load().as_ref().map(|keys| keys.digest(bytes)).ok_or(Error::Sealed)
+    }
+
+    /// What hinders the device now.
+    pub fn trouble(&self) -> Option<&'static str> {
+        self.writer.as_ref().and_then(Writer::trouble)
+    }
+
+    /// Opens the file anew, after it was moved away.
+    pub fn reopen(&self) {
+        if let Some(writer) = &self.writer {
+            writer.push(Item::Reopen);
+        }
+    }
+
+    /// Records a write that is about to happen. When this returns the record is in the file; its way to the disk goes
+    /// on beside the write.
+    pub async fn intent(&self, entry: &mut Entry) -> Result<Written, Error> {
+        let Some(writer) = &self.writer else { return Ok(Written::default()) };
+        let ticket = self.write(writer, Kind::Request, entry.members()?).await?;
+        entry.fields_are_recorded();
+        writer.want_sync(ticket);
+        Ok(Written(Some((ticket, writer.synced()))))
+    }
+
+    /// Records an answer that is about to be given; waits until the record of [`Audit::intent`] is on disk.
+    pub async fn answer(&self, entry: &Entry, written: &Written) -> Result<(), Error> {
+        let Some(writer) = &self.writer else { return Ok(()) };
+        self.write(writer, Kind::Answer, entry.members()?).await?;
+        let Some((ticket, synced)) = &written.0 else { return Ok(()) };
+        let mut synced = synced.clone();
+        let waited = synced.wait_for(|state| state.failed || state.ticket >= *ticket);
+        match tokio::time::timeout(self.deadline, waited).await {
+            Ok(Ok(state)) if !state.failed => Ok(()),
+            Ok(_) => Err(Error::Unavailable(writer::FAILED)),
+            Err(_) => {
+                writer.hangs();
+                Err(Error::Unavailable(writer::HANGS))
+            }
+        }
+    }
+
+    async fn write(&self, writer: &Writer, kind: Kind, members: Vec<u8>) -> Result<u64, Error> {
+        let (done, answer) = oneshot::channel();
+        writer.submit(Item::Record { kind, members, done }).map_err(Error::from)?;
+        match tokio::time::timeout(self.deadline, answer).await {
+            Ok(Ok(Ok(ticket))) => Ok(ticket),
+            Ok(Ok(Err(refusal))) => Err(refusal.into()),
+            Ok(Err(_)) => Err(Error::Unavailable(writer::FAILED)),
+            Err(_) => {
+                writer.hangs();
+                Err(Error::Unavailable(writer::HANGS))
+            }
+        }
+    }
+
+    /// Signs, syncs and ends the device. Waits for its thread up to the deadline.
+    pub async fn close(&self) {
+        let Some(writer) = &self.writer else { return };
+        let (done, closed) = oneshot::channel();
+        writer.push(Item::Close(done));
+        if tokio::time::timeout(self.deadline, closed).await.is_err() {
+            tracing::error!("the audit device did not end in time; its last checkpoint may be missing");
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Unavailable(refusal.text())
+    }
+}
+
+#[cfg(test)]
+mod tests;

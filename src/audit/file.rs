@@ -1,0 +1,297 @@
+//! The file of an audit device: continues a chain, cuts off what a crash tore, notices when it is taken away.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rustix::fs::{FlockOperation, flock};
+use serde::Deserialize;
+use turnlock_core::audit::{Chain, Kind};
+
+use super::AuditConfig;
+use crate::clock::SharedClock;
+use crate::response::rfc3339;
+
+/// How far from its end a file is searched for its last whole record. A crash tears less than one batch.
+const TAIL_BYTES: u64 = 32 << 20;
+
+/// Why an audit device could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The operating system refused.
+    #[error("the audit file {} cannot be opened", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process writes it.
+    #[error("another process writes the audit file {}", .0.display())]
+    Locked(PathBuf),
+    /// Its end is not the end of a chain.
+    #[error("the audit file {} does not end with an audit record; move it away", .0.display())]
+    NotAChain(PathBuf),
+}
+
+/// The open file and the end of its chain.
+pub(super) struct AuditFile {
+    path: PathBuf,
+    rotate_bytes: u64,
+    rotate_age: Duration,
+    /// Shared with the thread that syncs.
+    file: Arc<File>,
+    regular: bool,
+    length: u64,
+    first_seq: u64,
+    begun: DateTime<Utc>,
+    pub(super) chain: Chain,
+    /// Whether a failed write may have left part of a line that must be cut off before the next one.
+    torn: bool,
+}
+
+#[derive(Deserialize)]
+struct FirstLine {
+    seq: u64,
+    time: DateTime<Utc>,
+}
+
+/// All files of the device at `path`, oldest first, as the proof reads them.
+pub fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found: Vec<(u64, PathBuf)> = Vec::new();
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return Ok(Vec::new());
+    };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let position =
+            entry.file_name().to_str().and_then(|text| text.strip_prefix(name)?.strip_prefix('.')?.parse::<u64>().ok());
+        found.extend(position.map(|position| (position, entry.path())));
+    }
+    found.sort();
+    let current = path.exists().then(|| path.to_owned());
+    Ok(found.into_iter().map(|(_, path)| path).chain(current).collect())
+}
+
+impl AuditFile {
+    /// Opens or makes the file and finds the end of its chain.
+    pub(super) fn open(config: &AuditConfig, clock: &SharedClock) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Io { path: config.path.clone(), source };
+        let file = open(&config.path).map_err(failed)?;
+        let regular = file.metadata().map_err(failed)?.is_file();
+        if regular && flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(OpenError::Locked(config.path.clone()));
+        }
+        let mut opened = Self {
+            path: config.path.clone(),
+            rotate_bytes: config.rotate_bytes,
+            rotate_age: config.rotate_age,
+            file: Arc::new(file),
+            regular,
+            length: 0,
+            first_seq: 1,
+            begun: clock.now(),
+            chain: Chain::default(),
+            torn: false,
+        };
+        if regular {
+            opened.resume(clock)?;
+        } else {
+            opened.header(clock).map_err(failed)?;
+        }
+        Ok(opened)
+    }
+
+    fn resume(&mut self, clock: &SharedClock) -> Result<(), OpenError> {
+        let path = self.path.clone();
+        let failed = |source| OpenError::Io { path: path.clone(), source };
+        let length = self.file.metadata().map_err(failed)?.len();
+        let end = last_record(&self.file, length).map_err(failed)?;
+        let Some((whole, chain)) = end else {
+            if length > 0 {
+                // A first line that a crash tore has nothing before it that could be lost.
+                let torn_header = length < 4096 && !has_line(&self.file).map_err(failed)?;
+                if !torn_header {
+                    return Err(OpenError::NotAChain(self.path.clone()));
+                }
+                self.file.set_len(0).map_err(failed)?;
+            }
+            self.chain = self.previous_file();
+            return self.header(clock).map_err(failed);
+        };
+        let mut first = String::new();
+        let mut reader = BufReader::new(&*self.file);
+        reader.seek(SeekFrom::Start(0)).map_err(failed)?;
+        reader.take(1 << 20).read_line(&mut first).map_err(failed)?;
+        let first: FirstLine = serde_json::from_str(&first).map_err(|_| OpenError::NotAChain(self.path.clone()))?;
+        (self.chain, self.length, self.first_seq, self.begun) = (chain, whole, first.seq, first.time);
+        if whole < length {
+            self.file.set_len(whole).map_err(failed)?;
+            self.notice(clock, &format!("\"event\":\"torn record cut off\",\"bytes\":{}", length - whole))
+                .map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The end of the chain in the newest finished file, when the current one was removed.
+    fn previous_file(&self) -> Chain {
+        let newest = files(&self.path).ok().and_then(|files| files.into_iter().rev().find(|file| *file != self.path));
+        let end = newest.and_then(|path| {
+            let file = File::open(path).ok()?;
+            let length = file.metadata().ok()?.len();
+            last_record(&file, length).ok()?
+        });
+        end.map(|(_, chain)| chain).unwrap_or_default()
+    }
+
+    /// The file, for the thread that syncs.
+    pub(super) fn handle(&self) -> Arc<File> {
+        self.file.clone()
+    }
+
+    /// Lets another process have the file.
+    pub(super) fn unlock(&self) {
+        // The handle itself may be held by the other thread for a moment longer.
+        let _ = flock(&*self.file, FlockOperation::Unlock);
+    }
+
+    /// Writes whole lines, all or nothing, and moves the chain to `chain`.
+    pub(super) fn write(&mut self, lines: &[u8], chain: Chain) -> io::Result<()> {
+        if self.torn {
+            self.file.set_len(self.length)?;
+            self.torn = false;
+        }
+        if let Err(error) = (&*self.file).write_all(lines) {
+            // A part of a line would be glued to the next one.
+            self.torn = self.regular && self.file.set_len(self.length).is_err();
+            return Err(error);
+        }
+        self.length += lines.len() as u64;
+        self.chain = chain;
+        Ok(())
+    }
+
+    /// Begins a new file when this one is large or old enough.
+    pub(super) fn rotate_if_due(&mut self, clock: &SharedClock) -> io::Result<bool> {
+        let age = (clock.now() - self.begun).to_std().unwrap_or_default();
+        let old = !self.rotate_age.is_zero() && age >= self.rotate_age && self.chain.seq > self.first_seq;
+        if !self.regular || !(old || self.length >= self.rotate_bytes) {
+            return Ok(false);
+        }
+        self.file.sync_data()?;
+        let mut finished = self.path.clone().into_os_string();
+        finished.push(format!(".{:012}", self.first_seq));
+        std::fs::rename(&self.path, finished)?;
+        self.begin(clock)?;
+        Ok(true)
+    }
+
+    /// Begins a new file when the path leads to another one or to none, and says so on the chain. Answers whether it
+    /// did.
+    pub(super) fn check(&mut self, clock: &SharedClock) -> io::Result<bool> {
+        if !self.regular {
+            return Ok(false);
+        }
+        let ours = self.file.metadata()?;
+        let there = std::fs::metadata(&self.path);
+        let same = there.is_ok_and(|there| there.ino() == ours.ino() && there.dev() == ours.dev());
+        if same && ours.len() == self.length {
+            return Ok(false);
+        }
+        if same {
+            tracing::error!(audit.path = %self.path.display(), "someone else changed the audit file's length");
+            self.length = ours.len();
+            self.notice(clock, "\"event\":\"the file's length was changed by someone else\"")?;
+            return Ok(false);
+        }
+        tracing::error!(audit.path = %self.path.display(), "the audit file was moved or deleted; a new one is begun");
+        self.begin(clock)?;
+        self.notice(clock, "\"event\":\"the file before this one was moved or deleted\"")?;
+        Ok(true)
+    }
+
+    fn begin(&mut self, clock: &SharedClock) -> io::Result<()> {
+        let file = open(&self.path)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        self.length = file.metadata()?.len();
+        self.file = Arc::new(file);
+        self.begun = clock.now();
+        self.torn = false;
+        self.header(clock)?;
+        // The directory too: after a power cut the new file must still have its name.
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()
+    }
+
+    fn header(&mut self, clock: &SharedClock) -> io::Result<()> {
+        let time = rfc3339(clock.now());
+        let previous = hex::encode(self.chain.hash);
+        let members = format!("{{\"format\":1,\"time\":\"{time}\",\"previous\":\"{previous}\"}}");
+        self.first_seq = self.chain.seq + 1;
+        self.append(Kind::Header, members.as_bytes())
+    }
+
+    /// Another file underneath, for tests of failing disks.
+    #[cfg(test)]
+    pub(super) fn swap(&mut self, file: File) {
+        self.regular = false;
+        self.file = Arc::new(file);
+    }
+
+    /// Writes what happened to the audit itself. `members`: JSON members without braces.
+    pub(super) fn notice(&mut self, clock: &SharedClock, members: &str) -> io::Result<()> {
+        let time = rfc3339(clock.now());
+        self.append(Kind::Notice, format!("{{\"time\":\"{time}\",{members}}}").as_bytes())
+    }
+
+    /// Writes one record by itself.
+    pub(super) fn append(&mut self, kind: Kind, members: &[u8]) -> io::Result<()> {
+        let (mut chain, mut line) = (self.chain, Vec::new());
+        chain.append(kind, members, &mut line);
+        self.write(&line, chain)
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    // Never through a symbolic link: whoever owns the directory could aim it elsewhere.
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits();
+    let flags = i32::try_from(flags).unwrap_or_default();
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o600).custom_flags(flags);
+    match options.open(path) {
+        // Pipes and devices cannot always be read.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => OpenOptions::new().append(true).open(path),
+        opened => opened,
+    }
+}
+
+/// Where the last whole record of the file ends, and the chain behind it.
+fn last_record(mut file: &File, length: u64) -> io::Result<Option<(u64, Chain)>> {
+    let start = length.saturating_sub(TAIL_BYTES);
+    let mut tail = Vec::new();
+    file.seek(SeekFrom::Start(start))?;
+    file.take(TAIL_BYTES).read_to_end(&mut tail)?;
+    let mut end = tail.len();
+    while let Some(feed) = tail.get(..end).and_then(|part| part.iter().rposition(|byte| *byte == b'\n')) {
+        let line_start =
+            tail.get(..feed).and_then(|part| part.iter().rposition(|byte| *byte == b'\n')).map_or(0, |at| at + 1);
+        if let Some(chain) = tail.get(line_start..feed).and_then(Chain::after) {
+            return Ok(Some((start + feed as u64 + 1, chain)));
+        }
+        end = feed;
+    }
+    Ok(None)
+}
+
+fn has_line(mut file: &File) -> io::Result<bool> {
+    let mut text = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.take(8192).read_to_end(&mut text)?;
+    Ok(text.contains(&b'\n'))
+}
