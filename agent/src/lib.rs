@@ -5,8 +5,11 @@
 //! - [`mask`]: takes secret values out of a stream of output
 //! - [`run`](mod@run): a program with secrets in its environment and its output masked
 //! - [`rotator`], [`push`](mod@push): makes new credentials and hands them to targets
+//! - [`due`]: claims due attempts of rotations and drives them step by step
 
 pub mod client;
+mod drive;
+pub mod due;
 pub mod env_file;
 pub mod mask;
 pub mod push;

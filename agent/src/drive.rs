@@ -1,0 +1,123 @@
+//! Drives one attempt: does the step that the row names, reports it, and goes on while the claim holds.
+
+use std::time::Instant;
+
+use serde::Serialize;
+use turnlock_core::Protected;
+use turnlock_core::rotation::{Failure, Step};
+use zeroize::Zeroizing;
+
+use crate::client::{Client, ClientError};
+use crate::due::Work;
+use crate::push::{self, Payload};
+use crate::rotator::{Generate, Rotator as _};
+
+/// A report as the server takes it.
+#[derive(Serialize)]
+struct Report<'a> {
+    attempt: &'a str,
+    epoch: u64,
+    step: Step,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure>,
+    duration_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Zeroizing<String>>,
+    acknowledged: Vec<String>,
+}
+
+/// What a step came to.
+#[derive(Default)]
+struct Done {
+    value: Option<Zeroizing<String>>,
+    acknowledged: Vec<String>,
+    failure: Option<Failure>,
+    waiting: bool,
+}
+
+/// Does step after step until the attempt ends, waits, fails, or somebody else has taken it over.
+pub(crate) async fn drive(client: &Client, mut work: Work) -> Result<(), ClientError> {
+    loop {
+        let begun = Instant::now();
+        let done = step(&work).await;
+        let outcome = match (&done.failure, done.waiting) {
+            (Some(_), _) => "failed",
+            (None, true) => "waiting",
+            (None, false) => "done",
+        };
+        let report = Report {
+            attempt: &work.attempt.id,
+            epoch: work.attempt.epoch,
+            step: work.attempt.step,
+            outcome,
+            failure: done.failure,
+            duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            value: done.value,
+            acknowledged: done.acknowledged,
+        };
+        tracing::info!(
+            rotation = %work.attempt.rotation, attempt.id = %work.attempt.id, step = work.attempt.step.as_str(), outcome,
+            "a rotation's step was done"
+        );
+        let reply = client.write(&format!("rotation/report/{}", work.attempt.rotation), &report).await?;
+        // Without a rotation in the answer the claim is over: the attempt ended, waits, or failed.
+        match reply.data_as::<Work>() {
+            Ok(next) => work = next,
+            Err(_) => return Ok(()),
+        }
+    }
+}
+
+async fn step(work: &Work) -> Done {
+    match work.attempt.step {
+        Step::Create => match create(work).await {
+            Ok(value) => Done { value: Some(value), ..Done::default() },
+            Err(failure) => Done { failure: Some(failure), ..Done::default() },
+        },
+        Step::Push => hand_out(work).await,
+        Step::Settle => {
+            let left = work.rotation.targets.iter().any(|target| !work.attempt.acknowledged.contains(&target.name));
+            // A target that lost its answer on the way is asked again; pushing twice does no harm.
+            if left { Done { waiting: true, ..hand_out(work).await } } else { Done::default() }
+        }
+        Step::Set | Step::Test | Step::Promote | Step::Retire | Step::Prove => Done::default(),
+    }
+}
+
+/// A new value, as text: that is what a field of a secret holds.
+async fn create(work: &Work) -> Result<Zeroizing<String>, Failure> {
+    let value = Generate::of(&work.rotation.rotator)?.create().await?;
+    value.expose_str().map(|text| Zeroizing::new(text.to_owned())).ok_or(Failure::Local)
+}
+
+/// Pushes to every target that has not acknowledged, in the order of the definition.
+async fn hand_out(work: &Work) -> Done {
+    let mut done = Done::default();
+    let (Some(value), Some(version)) = (&work.value, work.attempt.version) else {
+        return Done { failure: Some(Failure::Malformed), ..done };
+    };
+    let payload = Payload {
+        secret: work.attempt.rotation.clone(),
+        field: work.rotation.field.clone(),
+        value: Protected::copy_of(value.as_bytes()),
+        version,
+        attempt: work.attempt.id.clone(),
+    };
+    for target in work.rotation.targets.iter().filter(|target| !work.attempt.acknowledged.contains(&target.name)) {
+        match push::push(target, &payload, now()).await {
+            Ok(_) => done.acknowledged.push(target.name.clone()),
+            Err(error) => {
+                tracing::warn!(target.name = %target.name, error = %error, "a target did not take the new version");
+                done.failure = Some(error.failure());
+            }
+        }
+    }
+    done
+}
+
+/// Seconds since 1970; the signature of a push carries them.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
