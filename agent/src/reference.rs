@@ -2,6 +2,7 @@
 //! `?version=N` or `?label=NAME` behind. Parsing them, and reading what they name.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::str::FromStr;
 
@@ -196,35 +197,37 @@ pub async fn resolve(client: &Client, references: &[Reference]) -> Result<Vec<Pr
             source => ResolveError::Client { reference: reference.clone(), source },
         };
         let key = (reference.path.as_str(), &reference.stage);
-        if !replies.contains_key(&key) {
-            let known = mounts.iter().position(|mount| reference.path.starts_with(&mount.prefix));
-            let mounted = match known {
-                Some(index) => mounts.swap_remove(index),
-                None => mount_of(client, &reference.path).await.map_err(failed)?,
-            };
-            let below = reference.path.strip_prefix(&mounted.prefix).unwrap_or(&reference.path);
-            let call = match (&reference.stage, mounted.versioned) {
-                (Stage::Current, false) => Call::get(&reference.path),
-                (_, false) => return Err(ResolveError::Unversioned { reference: reference.clone() }),
-                (stage, true) => {
-                    let call = Call::get(format!("{}data/{below}", mounted.prefix));
-                    match stage {
-                        Stage::Current => call,
-                        Stage::Version(number) => call.query("version", number.to_string()),
-                        Stage::Label(name) => call.query("label", name),
-                    }
-                }
-            };
-            let reply = client.send(call).await.map_err(failed)?;
-            replies.insert(key, (reply, mounted.versioned));
-            mounts.push(mounted);
-        }
-        if let Some((reply, versioned)) = replies.get(&key) {
-            let field = field_of(reply, *versioned, &reference.field).map_err(failed)?;
-            values.push(field.ok_or_else(|| ResolveError::NoField { reference: reference.clone() })?);
-        }
+        let (reply, versioned) = match replies.entry(key) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(unread) => {
+                let known = mounts.iter().position(|mount| reference.path.starts_with(&mount.prefix));
+                let mounted = match known {
+                    Some(index) => mounts.swap_remove(index),
+                    None => mount_of(client, &reference.path).await.map_err(failed)?,
+                };
+                let call = call_of(reference, &mounted)?;
+                let reply = client.send(call).await.map_err(failed)?;
+                let versioned = mounted.versioned;
+                mounts.push(mounted);
+                unread.insert((reply, versioned))
+            }
+        };
+        let field = field_of(reply, *versioned, &reference.field).map_err(failed)?;
+        values.push(field.ok_or_else(|| ResolveError::NoField { reference: reference.clone() })?);
     }
     Ok(values)
+}
+
+fn call_of(reference: &Reference, mounted: &Mounted) -> Result<Call, ResolveError> {
+    let below = reference.path.strip_prefix(&mounted.prefix).unwrap_or(&reference.path);
+    let versioned = || Call::get(format!("{}data/{below}", mounted.prefix));
+    match &reference.stage {
+        Stage::Current if mounted.versioned => Ok(versioned()),
+        Stage::Current => Ok(Call::get(&reference.path)),
+        _ if !mounted.versioned => Err(ResolveError::Unversioned { reference: reference.clone() }),
+        Stage::Version(number) => Ok(versioned().query("version", number.to_string())),
+        Stage::Label(name) => Ok(versioned().query("label", name)),
+    }
 }
 
 /// Asks which mount holds `path`. A server that does not know the question is taken to have one-version mounts with

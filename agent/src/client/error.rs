@@ -160,13 +160,13 @@ impl ClientError {
     }
 }
 
-/// `tokio-rustls` hands its errors over inside an `io::Error`, whose `source` skips what it wraps.
+/// TLS errors come inside one or two of `io::Error`, whose `source` skips what it wraps.
 fn tls_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
         return Some(tls);
     }
-    let wrapped = error.downcast_ref::<std::io::Error>()?.get_ref()?;
-    wrapped.downcast_ref::<rustls::Error>().or_else(|| wrapped.source().and_then(tls_cause))
+    let wrapped: &(dyn Error + 'static) = error.downcast_ref::<std::io::Error>()?.get_ref()?;
+    tls_cause(wrapped)
 }
 
 fn joined(errors: &[String]) -> String {

@@ -33,8 +33,12 @@ fn echo() -> Router {
 
 /// Answers one request, so that nothing listens afterwards.
 async fn serve_once(listener: tokio::net::TcpListener, router: Router) {
+    let (stream, _) = listener.accept().await.unwrap();
+    answer(stream, router).await;
+}
+
+async fn answer(mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin, router: Router) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let (mut stream, _) = listener.accept().await.unwrap();
     let mut request = vec![0; 4096];
     let read = stream.read(&mut request).await.unwrap();
     let line = String::from_utf8_lossy(request.get(..read).unwrap()).lines().next().unwrap().to_owned();
@@ -45,6 +49,7 @@ async fn serve_once(listener: tokio::net::TcpListener, router: Router) {
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&body).await.unwrap();
+    stream.shutdown().await.unwrap();
 }
 
 #[tokio::test]
@@ -116,6 +121,43 @@ async fn speaks_over_tcp_and_says_when_nobody_listens() {
     assert_eq!(reply.data_as::<serde_json::Value>().unwrap()["target"], "/v1/secret/a%20b");
     server.await.unwrap();
     assert!(matches!(client.read("secret/a").await, Err(ClientError::Unreachable { timeout: false, .. })));
+}
+
+#[tokio::test]
+async fn speaks_over_a_unix_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let server = tokio::spawn(async move { answer(listener.accept().await.unwrap().0, echo()).await });
+    let client = Client::new(ClientConfig::new(format!("unix://{}", path.display()))).unwrap();
+    assert!(client.read("secret/a").await.is_ok());
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_is_trusted_through_its_file_and_not_without() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder().with_no_client_auth();
+    let config = config.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = ClientConfig::new(format!("https://{}", listener.local_addr().unwrap()));
+    config.retries = 0;
+    let server = tokio::spawn(async move {
+        assert!(acceptor.accept(listener.accept().await.unwrap().0).await.is_err());
+        let stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+        answer(stream, echo()).await;
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    std::fs::write(&ca_file, made.cert.pem()).unwrap();
+    let trusting = ClientConfig { ca_file: Some(ca_file), ..ClientConfig::new(&config.address) };
+    let distrust = Client::new(config).unwrap().read("secret/a").await;
+    assert!(matches!(distrust, Err(ClientError::Tls { .. })), "{distrust:?}");
+    assert!(Client::new(trusting).unwrap().read("secret/a").await.is_ok());
+    server.await.unwrap();
 }
 
 #[test]

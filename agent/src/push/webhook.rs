@@ -160,6 +160,16 @@ pub fn sign(key: &[u8], now: i64, body: &[u8]) -> String {
 
 /// Whether `header` is the signature of `body` by `key`, made at most `tolerance` from `now`: what a consumer does
 /// before it believes a message. The time bound keeps an old message from being sent again by somebody else.
+///
+/// ```
+/// use std::time::Duration;
+/// use turnlock_agent::push::webhook::{sign, verify};
+///
+/// let (key, body, now) = (b"shared key", br#"{"version":7}"#, 1_700_000_000);
+/// let header = sign(key, now, body);
+/// assert!(verify(key, &header, body, now + 5, Duration::from_secs(300)));
+/// assert!(!verify(key, &header, br#"{"version":8}"#, now + 5, Duration::from_secs(300)));
+/// ```
 pub fn verify(key: &[u8], header: &str, body: &[u8], now: i64, tolerance: Duration) -> bool {
     let (mut made, mut signature) = (None, None);
     for part in header.split(',') {
