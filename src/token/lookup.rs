@@ -8,9 +8,10 @@ use serde::Serialize;
 use turnlock_core::Protected;
 
 use super::row::{self, AccessorRow};
-use super::{Live, TokenEntry, TokenHash, Tokens};
+use super::{Live, TokenEntry, Tokens};
 use crate::error::Error;
-use crate::response::{Json, Response, rfc3339};
+use crate::lease::LeaseRow;
+use crate::response::{Response, rfc3339};
 use crate::server::Parts;
 
 /// `data` of `auth/token/lookup` and its like.
@@ -108,9 +109,35 @@ impl Tokens {
         }
     }
 
-    /// The lease id of a service token.
-    pub fn lease_id(&self, entry: &TokenEntry, hash: &TokenHash) -> String {
-        row::lease_id(entry, hash)
+    /// The live token whose lease has that id.
+    pub async fn find_lease(&self, parts: &Parts, id: &str) -> Result<Option<Live>, Error> {
+        let id = id.trim_matches('/');
+        if id.is_empty() {
+            return Ok(None);
+        }
+        let Some(record) = self.leases.get(id).await? else { return Ok(None) };
+        let LeaseRow::Token { hash } = serde_json::from_slice(record.value.expose()).map_err(Error::internal)?;
+        self.find(parts, &hash).await
+    }
+
+    /// Names directly below a prefix of leases; those of folders end with a slash.
+    pub async fn leases_below(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        Ok(self.leases.list(&folder(prefix)).await?)
+    }
+
+    /// How many leases lie below a prefix.
+    pub async fn count_leases_below(&self, prefix: &str) -> Result<u64, Error> {
+        let (mut folders, mut count) = (vec![folder(prefix)], 0);
+        while let Some(folder) = folders.pop() {
+            for name in self.leases.list(&folder).await? {
+                match name.ends_with('/') {
+                    true => folders.push(format!("{folder}{name}")),
+                    false => count += 1,
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(count)
     }
 }
 
@@ -123,6 +150,19 @@ impl Live {
     /// The same with the text that the client sent.
     pub fn lookup_with(&self, token: &Protected, now: DateTime<Utc>) -> Result<Response, Error> {
         Lookup::response(&self.entry, Some(token), now)
+    }
+
+    /// What a look-up of its lease shows at `now`.
+    pub fn lease_lookup(&self, id: &str, now: DateTime<Utc>) -> Result<Response, Error> {
+        let entry = &self.entry;
+        Response::data(&LeaseLookup {
+            expire_time: entry.expires.map(rfc3339),
+            id,
+            issue_time: rfc3339(entry.created),
+            last_renewal: entry.renewed.map(rfc3339),
+            renewable: entry.renewable,
+            ttl: entry.seconds_left(now),
+        })
     }
 }
 
@@ -137,14 +177,10 @@ struct LeaseLookup<'a> {
     ttl: u64,
 }
 
-/// What a look-up of a token's lease shows.
-pub(crate) fn lease_lookup(id: &str, entry: &TokenEntry, now: DateTime<Utc>) -> Result<Response, Error> {
-    Ok(Response::json(Json::of(&LeaseLookup {
-        expire_time: entry.expires.map(rfc3339),
-        id,
-        issue_time: rfc3339(entry.created),
-        last_renewal: entry.renewed.map(rfc3339),
-        renewable: entry.renewable,
-        ttl: entry.seconds_left(now),
-    })?))
+/// A prefix as the name of a folder.
+fn folder(prefix: &str) -> String {
+    match prefix.trim_matches('/') {
+        "" => String::new(),
+        prefix => format!("{prefix}/"),
+    }
 }

@@ -1,0 +1,135 @@
+//! `sys/leases`: what is granted for a time, by its id or by the start of it.
+//!
+//! The policy `default` lets every token look up and renew by an id in the body. So such a request reaches only leases
+//! of the caller and of tokens below it, unless a policy allows the same with the id in the path: an id that leaked
+//! is of no use to others.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use turnlock_core::Path;
+use turnlock_core::policy::{Capability, Question};
+
+use crate::engine::Access::{Sudo, Token};
+use crate::engine::auth::route;
+use crate::engine::{Call, Route};
+use crate::error::Error;
+use crate::request::Operation::{List, Read, Update};
+use crate::response::{Envelope, Lease, Response};
+use crate::token::{Children, Live};
+
+/// What this part of the engine answers.
+pub const ROUTES: &[Route] = &[
+    route(&[List], "leases/lookup/{prefix*}", Sudo, |call| Box::pin(list(call)), "Lists leases below a prefix."),
+    route(&[Update], "leases/lookup/{id*}", Token, |call| Box::pin(lookup(call)), "Shows a lease."),
+    route(&[Update], "leases/renew/{id*}", Token, |call| Box::pin(renew(call)), "Prolongs a lease."),
+    route(&[Update], "leases/revoke/{id*}", Token, |call| Box::pin(revoke(call)), "Ends a lease."),
+    route(
+        &[Update],
+        "leases/revoke-prefix/{prefix*}",
+        Sudo,
+        |call| Box::pin(revoke_prefix(call)),
+        "Ends all leases below a prefix.",
+    ),
+    route(
+        &[Update],
+        "leases/revoke-force/{prefix*}",
+        Sudo,
+        |call| Box::pin(revoke_prefix(call)),
+        "Ends all leases below a prefix, whatever their engines say.",
+    ),
+    route(&[Update], "leases/tidy", Sudo, |call| Box::pin(tidy(call)), "Sweeps leases that are over."),
+    route(&[Read], "leases/count", Sudo, |call| Box::pin(count(call)), "Counts the leases."),
+    route(&[Update], "renew/{id*}", Token, |call| Box::pin(renew(call)), "Prolongs a lease."),
+    route(&[Update], "revoke/{id*}", Token, |call| Box::pin(revoke(call)), "Ends a lease."),
+    route(
+        &[Update],
+        "revoke-prefix/{prefix*}",
+        Sudo,
+        |call| Box::pin(revoke_prefix(call)),
+        "Ends leases below a prefix.",
+    ),
+    route(
+        &[Update],
+        "revoke-force/{prefix*}",
+        Sudo,
+        |call| Box::pin(revoke_prefix(call)),
+        "Ends leases below a prefix.",
+    ),
+];
+
+async fn list(call: &Call) -> Result<Response, Error> {
+    Response::keys(&call.parts.tokens.leases_below(call.parameter("prefix")).await?)
+}
+
+async fn lookup(call: &Call) -> Result<Response, Error> {
+    let id = lease_id(call)?;
+    let live = own(call, &id).await?;
+    live.lease_lookup(&id, call.parts.tokens.now())
+}
+
+async fn renew(call: &Call) -> Result<Response, Error> {
+    let id = lease_id(call)?;
+    let live = own(call, &id).await?;
+    let increment = call.request.fields.duration("increment")?.unwrap_or(Duration::ZERO);
+    let renewed = call.parts.tokens.renew(&call.parts, &live.hash, increment).await?;
+    let lease = Lease { id, renewable: renewed.entry.renewable, duration_seconds: renewed.entry.ttl };
+    Ok(Response::envelope(Envelope { lease, ..Envelope::default() }))
+}
+
+async fn revoke(call: &Call) -> Result<Response, Error> {
+    // No policy grants this unasked, so the grant on the path is the whole judgement.
+    if let Some(live) = call.parts.tokens.find_lease(&call.parts, &lease_id(call)?).await? {
+        call.parts.tokens.revoke(&live.hash, Children::Die).await?;
+    }
+    Ok(Response::done())
+}
+
+async fn revoke_prefix(call: &Call) -> Result<Response, Error> {
+    let prefix = call.parameter("prefix");
+    if prefix.is_empty() {
+        return Err(Error::invalid("a prefix is required"));
+    }
+    call.parts.tokens.revoke_prefix(prefix).await?;
+    Ok(Response::done())
+}
+
+async fn tidy(call: &Call) -> Result<Response, Error> {
+    let more = call.parts.tokens.sweep().await?;
+    let text = if more { "one round of the sweep is done; more is left" } else { "all is swept" };
+    Ok(Response::done().with_warning(text).with_status(202))
+}
+
+async fn count(call: &Call) -> Result<Response, Error> {
+    let mut counts = BTreeMap::new();
+    for mount in call.parts.mounts.table().iter().map(|mount| mount.entry.path.clone()).collect::<Vec<_>>() {
+        let count = call.parts.tokens.count_leases_below(&mount).await?;
+        if count > 0 {
+            counts.insert(format!("{mount}/"), count);
+        }
+    }
+    let lease_count: u64 = counts.values().sum();
+    Response::data(&serde_json::json!({ "counts": counts, "lease_count": lease_count }))
+}
+
+/// The id in the path, else in the body.
+fn lease_id(call: &Call) -> Result<String, Error> {
+    match call.parameter("id") {
+        "" => call.request.fields.required_string("lease_id"),
+        id => Ok(id.to_owned()),
+    }
+}
+
+/// The lease, if the caller may reach it.
+async fn own(call: &Call, id: &str) -> Result<Live, Error> {
+    let tokens = &call.parts.tokens;
+    let live = tokens.find_lease(&call.parts, id).await?.ok_or_else(|| Error::invalid("invalid lease"))?;
+    let caller = call.caller()?;
+    if !call.parameter("id").is_empty() || tokens.is_at_or_below(&live, &caller.hash).await? {
+        return Ok(live);
+    }
+    let in_path = format!("{}/{id}", call.request.path.as_str());
+    let path = Path::parse(&in_path).map_err(|_| Error::Denied)?;
+    let question = Question { path: &path, operation: Capability::Update, parameters: &[], wrap_ttl: None };
+    if caller.acl.evaluate(&question).allowed { Ok(live) } else { Err(Error::Denied) }
+}
