@@ -1,3 +1,5 @@
+//! What the matcher finds and what it passes over.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 use proptest::prelude::*;
 

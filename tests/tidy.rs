@@ -1,0 +1,180 @@
+//! What the sources themselves must hold: who depends on whom, who may touch what, and that nothing was left unfinished.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::harness::top;
+
+/// Longest source file, in lines.
+const MAX_LINES: usize = 650;
+
+/// Where secret bytes may leave their guard: where they are made, sealed, compared, parsed, sent or shown to who may
+/// have them. A folder stands for the files in it.
+const EXPOSE: &[&str] = &[
+    "agent/src/",
+    "core/src/finding.rs",
+    "core/src/password_policy.rs",
+    "core/src/token.rs",
+    "scan/src/",
+    "src/barrier.rs",
+    "src/barrier/",
+    "src/hashing.rs",
+    "src/mount.rs",
+    "src/policy.rs",
+    "src/request/fields.rs",
+    "src/response.rs",
+    "src/token.rs",
+    "src/token/",
+];
+
+#[test]
+fn crates_depend_only_on_whom_they_may() {
+    let allowed: [(&str, &[&str]); 5] = [
+        ("core", &[]),
+        ("scan", &["turnlock-core"]),
+        ("agent", &["turnlock-core"]),
+        (".", &["turnlock-core"]),
+        ("cli", &["turnlock", "turnlock-agent", "turnlock-core", "turnlock-scan"]),
+    ];
+    for (folder, may) in allowed {
+        let manifest: toml::Table = read(&top().join(folder).join("Cargo.toml")).parse().unwrap();
+        for kind in ["dependencies", "build-dependencies"] {
+            let names = manifest.get(kind).and_then(toml::Value::as_table).map(toml::Table::keys).into_iter().flatten();
+            let ours: Vec<_> = names.filter(|name| name.starts_with("turnlock")).collect();
+            assert!(ours.iter().all(|name| may.contains(&name.as_str())), "{folder} depends on {ours:?}");
+        }
+    }
+}
+
+#[test]
+fn only_the_barrier_uses_a_store() {
+    // `server.rs` opens it from the configuration and hands it over; a snapshot copies sealed records as they are.
+    let may = ["src/barrier.rs", "src/barrier/", "src/store.rs", "src/store/", "src/snapshot.rs", "src/server.rs"];
+    for (name, text) in sources(&["src", "cli/src", "agent/src"]) {
+        let uses = code(&text).any(|line| {
+            ["dyn Store", "impl Store", "store::Store", "LogStore", "MemoryStore", "Store as _"]
+                .iter()
+                .any(|word| line.contains(word))
+        });
+        assert!(!uses || listed(&may, &name), "{name} reaches past the barrier");
+    }
+}
+
+#[test]
+fn only_the_schedule_knows_the_cron_crate() {
+    for (name, text) in sources(&["src", "core/src", "agent/src", "scan/src", "cli/src"]) {
+        let uses = code(&text).any(|line| line.contains("use cron") || line.contains("cron::"));
+        assert!(!uses || listed(&["core/src/schedule.rs", "core/src/schedule/"], &name), "{name} uses cron");
+    }
+}
+
+#[test]
+fn core_does_no_input_or_output() {
+    for (name, text) in sources(&["core/src"]) {
+        for word in
+            ["std::fs", "std::net", "std::env", "std::process", "tokio", "SystemTime", "Instant::now", "Utc::now"]
+        {
+            assert!(!code(&text).any(|line| line.contains(word)), "{name} uses {word}");
+        }
+    }
+}
+
+#[test]
+fn secrets_leave_their_guard_only_where_they_must() {
+    let exposing: BTreeSet<_> = sources(&["src", "core/src", "agent/src", "scan/src", "cli/src"])
+        .filter(|(_, text)| code(text).any(|line| line.contains(".expose(") || line.contains(".expose_str(")))
+        .map(|(name, _)| name)
+        .collect();
+    for name in &exposing {
+        assert!(listed(EXPOSE, name), "{name} exposes a secret and is not listed");
+    }
+    for place in EXPOSE {
+        assert!(exposing.iter().any(|name| listed(&[place], name)), "{place} is listed and exposes nothing");
+    }
+}
+
+#[test]
+fn nothing_is_left_unfinished_and_no_machine_is_named() {
+    let marks = ["todo", "unimplemented"].map(|name| format!("{name}!("));
+    let notes = ["TO", "FIX"].map(|start| format!("{start}{}", if start == "TO" { "DO" } else { "ME" }));
+    let homes = ["work", "home", "root", "Users"].map(|name| format!("\"/{name}/"));
+    let skipped = format!("#[{}", "ignore");
+    for (name, text) in everything() {
+        for word in marks.iter().chain(&notes).chain(&homes).chain([&skipped]) {
+            assert!(!text.contains(word.as_str()), "{name} holds {word}");
+        }
+    }
+}
+
+#[test]
+fn there_is_one_tls_stack_and_one_provider() {
+    let lock: toml::Table = read(&top().join("Cargo.lock")).parse().unwrap();
+    for package in lock["package"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        let banned = ["openssl", "openssl-sys", "native-tls", "aws-lc-rs", "aws-lc-sys", "aws-lc-fips-sys"];
+        assert!(!banned.contains(&name), "{name} is in Cargo.lock");
+    }
+}
+
+#[test]
+fn files_stay_short_and_say_what_they_are() {
+    for (name, text) in sources(&["src", "core", "agent", "scan", "cli", "tests", "benches"]) {
+        assert!(text.lines().count() <= MAX_LINES, "{name} has more than {MAX_LINES} lines");
+        let stem = Path::new(&name).file_stem().unwrap().to_str().unwrap();
+        assert!(text.starts_with("//!") || stem == "tests", "{name} does not say what lives in it");
+        assert!(!["utils", "util", "helpers", "common", "misc", "mod"].contains(&stem), "{name} is named for nothing");
+    }
+}
+
+#[test]
+fn unsafe_code_is_forbidden_everywhere() {
+    for folder in [".", "core", "scan", "agent", "cli"] {
+        let manifest: toml::Table = read(&top().join(folder).join("Cargo.toml")).parse().unwrap();
+        assert_eq!(manifest["lints"]["workspace"].as_bool(), Some(true), "{folder} has lints of its own");
+    }
+    let workspace: toml::Table = read(&top().join("Cargo.toml")).parse().unwrap();
+    assert_eq!(workspace["workspace"]["lints"]["rust"]["unsafe_code"].as_str(), Some("forbid"));
+}
+
+/// Lines that are not comments.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+/// Whether `name` is one of `places` or lies in one that is a folder.
+fn listed(places: &[&str], name: &str) -> bool {
+    places.iter().any(|place| if place.ends_with('/') { name.starts_with(place) } else { name == *place })
+}
+
+/// The Rust files below `folders`, named from the top.
+fn sources<'a>(folders: &'a [&'a str]) -> impl Iterator<Item = (String, String)> + 'a {
+    everything()
+        .filter(|(name, _)| name.ends_with(".rs") && folders.iter().any(|folder| Path::new(name).starts_with(folder)))
+}
+
+/// Every text of the project, named from the top.
+fn everything() -> impl Iterator<Item = (String, String)> {
+    let mut folders = vec![top().to_path_buf()];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+            let (path, name) = (entry.path(), entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                if !["target", ".git", "node_modules"].contains(&name.to_str().unwrap()) {
+                    folders.push(path);
+                }
+            } else if ["rs", "toml", "md", "sh", "py", "js"]
+                .iter()
+                .any(|kind| path.extension().is_some_and(|e| e == *kind))
+            {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files.into_iter().map(|path| (path.strip_prefix(top()).unwrap().display().to_string(), read(&path)))
+}
+
+fn read(path: &PathBuf) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
