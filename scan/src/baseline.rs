@@ -3,16 +3,26 @@
 use std::collections::HashSet;
 
 use serde::Deserialize;
-use turnlock_core::finding::Finding;
+use turnlock_core::finding::{Finding, Fingerprint, FingerprintKey};
+use zeroize::Zeroizing;
+
+use crate::inspect::identity;
 
 /// Findings of an earlier JSON report; those are not reported again.
 ///
 /// A finding is an old one when rule, file and commit are the same and so is the credential. Where the report was
 /// redacted, lines and columns stand in for the credential. Descriptions do not count: they change with versions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Baseline {
-    secrets: HashSet<[String; 4]>,
+    same: FingerprintKey,
+    secrets: HashSet<([String; 3], Fingerprint)>,
     places: HashSet<([String; 3], [u32; 4])>,
+}
+
+impl Default for Baseline {
+    fn default() -> Self {
+        Self { same: identity(), secrets: HashSet::new(), places: HashSet::new() }
+    }
 }
 
 #[derive(Deserialize)]
@@ -23,7 +33,7 @@ struct OldFinding {
     rule_id: String,
     file: String,
     commit: String,
-    secret: String,
+    secret: Zeroizing<String>,
     start_line: u32,
     end_line: u32,
     start_column: u32,
@@ -36,12 +46,14 @@ impl Baseline {
         let old: Vec<OldFinding> = serde_json::from_slice(text)?;
         let mut baseline = Self::default();
         for finding in old {
-            let redacted = finding.secret.is_empty() || finding.secret == "REDACTED" || finding.secret.ends_with("...");
+            let redacted =
+                finding.secret.is_empty() || finding.secret.as_str() == "REDACTED" || finding.secret.ends_with("...");
             if redacted {
                 let place = [finding.start_line, finding.end_line, finding.start_column, finding.end_column];
                 baseline.places.insert(([finding.rule_id, finding.file, finding.commit], place));
             } else {
-                baseline.secrets.insert([finding.rule_id, finding.file, finding.commit, finding.secret]);
+                let secret = baseline.same.fingerprint(finding.secret.as_bytes());
+                baseline.secrets.insert(([finding.rule_id, finding.file, finding.commit], secret));
             }
         }
         Ok(baseline)
@@ -56,8 +68,9 @@ impl Baseline {
         let name = [finding.rule.clone(), finding.place.file.clone(), commit];
         let place = &finding.place;
         let lines = [place.start_line, place.end_line, place.start_column, place.end_column];
-        let [rule, file, commit] = name.clone();
-        let secret = String::from_utf8_lossy(finding.secret.expose()).into_owned();
-        self.secrets.contains(&[rule, file, commit, secret]) || self.places.contains(&(name, lines))
+        // As the report wrote it.
+        let text = Zeroizing::new(String::from_utf8_lossy(finding.secret.expose()).into_owned());
+        let secret = self.same.fingerprint(text.as_bytes());
+        self.secrets.contains(&(name.clone(), secret)) || self.places.contains(&(name, lines))
     }
 }

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use turnlock_core::finding::{Finding, Fingerprint};
 
 use crate::coverage::{Coverage, Why};
-use crate::inspect::{Inspection, Sighting};
+use crate::inspect::{Inspection, Sighting, identity};
 use crate::origin::{self, Origin, Rank};
 use crate::packs;
 use crate::scanner::{Phase, Progress, ScanError, Scanner};
@@ -167,8 +167,9 @@ fn findings(
     origins: &HashMap<ObjectId, Vec<Origin>>,
 ) -> Vec<Finding> {
     let inspector = scanner.inspector();
+    let same = identity();
     // By rule, credential and file.
-    type Key = (Option<usize>, Vec<u8>, String);
+    type Key = (Option<usize>, Fingerprint, String);
     let mut earliest: HashMap<Key, (Rank, Finding)> = HashMap::new();
     let mut ids: Vec<&ObjectId> = sighted.keys().collect();
     ids.sort_unstable();
@@ -176,7 +177,7 @@ fn findings(
         let nowhere = [Origin::unknown(id)];
         for origin in origins.get(id).map_or(&nowhere[..], Vec::as_slice) {
             for sighting in sighted.get(id).into_iter().flatten() {
-                let key = (sighting.rule, sighting.secret.expose().to_vec(), origin.file.clone());
+                let key = (sighting.rule, same.fingerprint(sighting.secret.expose()), origin.file.clone());
                 let earlier = earliest.get(&key).is_some_and(|(rank, known)| {
                     (*rank, known.place.start_line) <= (origin.rank, sighting.place.start_line)
                 });

@@ -170,8 +170,12 @@ fn is_composite(value: &[u8]) -> bool {
     parts.len() >= 2 && parts.iter().all(harmless) && worded * 4 >= value.len()
 }
 
-/// `AccessPointId=id2`, `sshpubkeys==3.1.0`: a name, `=`, and nothing that could be random.
+/// `AccessPointId=id2`, `sshpubkeys==3.1.0`, `-version=2`: a name, `=`, and nothing that could be random; any `--flag`.
 fn is_keyword_argument(value: &[u8]) -> bool {
+    if value.starts_with(b"--") {
+        return true;
+    }
+    let value = value.strip_prefix(b"-").unwrap_or(value);
     let mut parts = value.splitn(2, |byte| *byte == b'=');
     let (Some(left), Some(right)) = (parts.next(), parts.next()) else { return false };
     let is_name = !left.is_empty() && left.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
@@ -288,7 +292,7 @@ pub(crate) fn is_password(value: &[u8], quoted: bool) -> bool {
         || value.starts_with(b"/")
         || value.starts_with(b"./")
         || value.starts_with(b"http")
-        || value.starts_with(b"--")
+        || is_keyword_argument(value)
     {
         return false;
     }
@@ -401,6 +405,7 @@ mod tests {
             "getPassword()",
             "user_password_field",
             "config/secrets/db1",
+            "-version=2",
             "self.password2",
         ] {
             assert!(!is_password(value.as_bytes(), false), "{value}");

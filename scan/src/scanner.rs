@@ -9,7 +9,7 @@ use turnlock_core::finding::{Finding, Fingerprint, LiveSecret};
 use crate::allow::IgnoreList;
 use crate::baseline::Baseline;
 use crate::coverage::{Coverage, Why};
-use crate::inspect::{Inspection, Inspector, Sighting};
+use crate::inspect::{Inspection, Inspector, Sighting, identity};
 use crate::lookup::StoreLookup;
 use crate::matcher::Matcher;
 use crate::report::Report;
@@ -170,17 +170,12 @@ impl Scanner {
                 inside.and_then(|(path, top)| path.strip_prefix(&top).map(Path::to_owned).ok()).unwrap_or_default();
             let (uncommitted, covered) = walk::scan(self, path, &shown)?;
             coverage.absorb(covered);
-            let mut committed: HashSet<(String, String, Vec<u8>)> = HashSet::new();
-            for finding in &findings {
-                committed.insert((finding.place.file.clone(), finding.rule.clone(), finding.secret.expose().to_vec()));
-            }
-            findings.extend(uncommitted.into_iter().filter(|finding| {
-                !committed.contains(&(
-                    finding.place.file.clone(),
-                    finding.rule.clone(),
-                    finding.secret.expose().to_vec(),
-                ))
-            }));
+            let same = identity();
+            let key = |finding: &Finding| {
+                (finding.place.file.clone(), finding.rule.clone(), same.fingerprint(finding.secret.expose()))
+            };
+            let committed: HashSet<_> = findings.iter().map(key).collect();
+            findings.extend(uncommitted.into_iter().filter(|finding| !committed.contains(&key(finding))));
         }
         Ok(self.report(findings, coverage, &ignore))
     }
