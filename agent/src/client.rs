@@ -275,7 +275,12 @@ impl Client {
         if reply.status().is_success() {
             return Ok(reply);
         }
-        Err(ClientError::of(&reply, self.token.as_deref()))
+        Err(self.failure_of(&reply))
+    }
+
+    /// The error that `reply` of [`Client::execute`] stands for.
+    pub fn failure_of(&self, reply: &Reply) -> ClientError {
+        ClientError::of(reply, self.token.as_deref())
     }
 
     /// Sends `call` and returns whatever status came back: health and seal status speak by theirs, and a deleted

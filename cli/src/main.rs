@@ -1,2 +1,40 @@
-//! The turnlock command.
-fn main() {}
+//! The turnlock command: parse, run, say what failed and what to try.
+
+mod args;
+mod command;
+mod dashes;
+mod exit;
+mod failure;
+mod fields;
+mod output;
+mod terminal;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::Arguments;
+use crate::exit::Exit;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse_from(dashes::doubled(std::env::args_os())) {
+        Ok(arguments) => arguments,
+        Err(usage) => {
+            // Help and version go to standard output; that nobody reads them is no error.
+            let _ = usage.print();
+            return if usage.use_stderr() { Exit::Local } else { Exit::Done }.into();
+        }
+    };
+    match command::run(arguments) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            // Nothing is left to do when standard error cannot be written either.
+            let _ = anstream::stderr().lock().write_all(failure.lines().as_bytes());
+            failure.exit().into()
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! One file for each word of the command line; here they are told apart and run.
+
+pub(crate) mod audit;
+pub(crate) mod auth;
+pub(crate) mod completions;
+pub(crate) mod generic;
+pub(crate) mod kv;
+pub(crate) mod lease;
+pub(crate) mod login;
+pub(crate) mod mount;
+pub(crate) mod operator;
+pub(crate) mod policy;
+pub(crate) mod scan;
+pub(crate) mod secrets;
+pub(crate) mod status;
+pub(crate) mod token;
+pub(crate) mod unwrap;
+
+use std::future::Future;
+
+use crate::args::{Arguments, Command};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output;
+
+/// What a command comes to.
+pub(crate) type Outcome = Result<Exit, Failure>;
+
+/// Runs the command.
+pub(crate) fn run(arguments: Arguments) -> Outcome {
+    let at = &arguments.connection;
+    match arguments.command {
+        Command::Audit(args) => client(args.run(at)),
+        Command::Auth(args) => client(args.run(at)),
+        Command::Completions(args) => args.run(),
+        Command::Delete(args) => client(args.run(at)),
+        Command::Kv(args) => client(args.run(at)),
+        Command::Lease(args) => client(args.run(at)),
+        Command::List(args) => client(args.run(at)),
+        Command::Login(args) => client(args.run(at)),
+        Command::Operator(args) => client(args.run(at)),
+        Command::Patch(args) => client(args.run(at)),
+        Command::Policy(args) => client(args.run(at)),
+        Command::Read(args) => client(args.run(at)),
+        Command::Scan(args) => scan_with(&args),
+        Command::Secrets(args) => client(args.run(at)),
+        Command::Status(args) => client(args.run(at)),
+        Command::Token(args) => client(args.run(at)),
+        Command::Unwrap(args) => client(args.run(at)),
+        Command::Version => {
+            output::line(concat!("turnlock ", env!("CARGO_PKG_VERSION")))?;
+            Ok(Exit::Done)
+        }
+        Command::Write(args) => client(args.run(at)),
+    }
+}
+
+/// Drives a command that talks to a server: one thread is enough for it.
+fn client(command: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::file("the runtime cannot start", &error))?;
+    runtime.block_on(Box::pin(command))
+}
+
+fn scan_with(args: &scan::ScanArgs) -> Outcome {
+    use std::error::Error as _;
+    match scan::run(args, None) {
+        Ok(outcome) => Ok(Exit::Of(args.exit_code(outcome))),
+        Err(failure) => {
+            let cause = failure.source().map_or_else(String::new, |cause| format!(": {cause}"));
+            Err(Failure::remote(format!("{failure}{cause}")))
+        }
+    }
+}
+
+/// A path as it was typed, without slashes around it.
+fn trimmed(path: &str) -> &str {
+    path.trim().trim_matches('/')
+}

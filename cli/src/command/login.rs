@@ -1,0 +1,144 @@
+//! `turnlock login`: gets a token and keeps it in a file that only its owner can read.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+
+use http::Method;
+use serde_json::Value;
+use turnlock_agent::Call;
+use turnlock_core::Protected;
+
+use super::{Outcome, trimmed};
+use crate::args::{Connection, OutputArgs, environment};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::fields::{self, Machine};
+use crate::output::{Format, note};
+use crate::terminal;
+
+/// Logs in and keeps the token in ~/.turnlock-token, readable by its owner only.
+///
+/// Without a method, the token itself is asked for, or read from standard input. Passwords and secret IDs are asked
+/// for when they are not given.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  turnlock login                                      ask for a token\n  turnlock login - < token\n  turnlock login -method=userpass username=ada        ask for the password\n  turnlock login -method=approle role_id=… secret_id=-\n  turnlock login -method=userpass -path=people username=ada"
+)]
+pub(crate) struct LoginArgs {
+    /// `-` for a token on standard input; for other methods their fields
+    #[arg(value_name = "FIELD")]
+    fields: Vec<String>,
+    /// How: token, userpass, approle, or any other that takes fields
+    #[arg(long, default_value = "token")]
+    method: String,
+    /// Mount of the method, when it is not named like it
+    #[arg(long)]
+    path: Option<String>,
+    /// Do not keep the token
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = clap::ArgAction::Set)]
+    no_store: bool,
+    /// Print the token and nothing else; it is not kept
+    #[arg(long)]
+    token_only: bool,
+    /// Print nothing of the token
+    #[arg(long, hide = true)]
+    no_print: bool,
+    /// Print this field only
+    #[arg(long)]
+    field: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl LoginArgs {
+    /// Logs in.
+    pub(crate) async fn run(self, at: &Connection) -> Outcome {
+        let output = self.output.with_field(self.field.as_ref())?;
+        let client = at.client_without_token()?;
+        let (token, reply) = if self.method == "token" {
+            if self.fields.len() > 1 {
+                return Err(Failure::local("login by token takes no fields").hint("name a method with -method"));
+            }
+            let typed =
+                self.fields.first().map(String::as_str).map(|field| field.strip_prefix("token=").unwrap_or(field));
+            terminal::only_dash(typed, "token")?;
+            let token = terminal::secret("token")?;
+            let client = client.with_token(token.duplicate());
+            (token, client.read("auth/token/lookup-self").await?)
+        } else {
+            let call = self.call()?;
+            let reply = client.send(call).await?;
+            (reply.auth()?.token, reply)
+        };
+        if self.token_only {
+            output.raw(token.expose())?;
+            return Ok(Exit::Done);
+        }
+        if !self.no_store {
+            let path = store(&token)?;
+            if output.format == Format::Table && output.field.is_none() {
+                note(&format!("Success! You are now authenticated. The token is kept in {}.", path.display()));
+            }
+        }
+        let variable = ["TURNLOCK_TOKEN", "VAULT_TOKEN"].into_iter().find(|name| environment(name).is_some());
+        if let Some(variable) = variable.filter(|_| !self.no_store) {
+            note(&format!("turnlock: warning: {variable} is set and goes before the token that is kept"));
+        }
+        if !self.no_print {
+            output.reply(&reply)?;
+        }
+        Ok(Exit::Done)
+    }
+
+    fn call(&self) -> Result<Call, Failure> {
+        let mount = trimmed(self.path.as_deref().unwrap_or(&self.method));
+        let mut given = fields::parse(&self.fields, &mut Machine)?;
+        let ask = |given: &mut serde_json::Map<String, Value>, key: &str, what: &str| {
+            if !given.contains_key(key) {
+                let secret = terminal::secret(what)?;
+                let text =
+                    secret.expose_str().ok_or_else(|| Failure::local(format!("the {what} is not UTF-8 text")))?;
+                given.insert(key.to_owned(), text.into());
+            }
+            Ok::<_, Failure>(())
+        };
+        let path = match self.method.as_str() {
+            "userpass" | "ldap" => {
+                let name = match given.remove("username") {
+                    Some(Value::String(name)) => name,
+                    Some(_) => return Err(Failure::local("username is given twice")),
+                    None => environment("LOGNAME")
+                        .ok_or_else(|| Failure::local("there is no username").hint("give it as username=NAME"))?,
+                };
+                ask(&mut given, "password", "password")?;
+                format!("auth/{mount}/login/{name}")
+            }
+            "approle" => {
+                if !given.contains_key("role_id") {
+                    return Err(Failure::local("there is no role_id").hint("give it as role_id=ID"));
+                }
+                ask(&mut given, "secret_id", "secret ID")?;
+                format!("auth/{mount}/login")
+            }
+            _ => format!("auth/{mount}/login"),
+        };
+        Ok(Call::new(Method::PUT, path).body(fields::body(&given)?))
+    }
+}
+
+/// Replaces `~/.turnlock-token` in one step, so that no moment has half a token or one that others can read.
+fn store(token: &Protected) -> Result<PathBuf, Failure> {
+    let home = environment("HOME").map(PathBuf::from);
+    let home = home.ok_or_else(|| Failure::local("HOME is not set").hint("log in with --no-store or --token-only"))?;
+    let path = home.join(".turnlock-token");
+    let failed = |error: &std::io::Error| Failure::file(path.display(), error);
+    let file = tempfile::Builder::new()
+        .prefix(".turnlock-token.")
+        .make_in(&home, |path| std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path));
+    let mut file = file.map_err(|error| failed(&error))?;
+    file.write_all(token.expose()).map_err(|error| failed(&error))?;
+    file.as_file().sync_all().map_err(|error| failed(&error))?;
+    file.persist(&path).map_err(|error| failed(&error.error))?;
+    Ok(path)
+}

@@ -1,0 +1,70 @@
+//! `turnlock operator`: what is done to the server itself.
+
+mod init;
+mod rekey;
+mod snapshot;
+mod unseal;
+
+use http::Method;
+use turnlock_agent::Call;
+
+use super::Outcome;
+use crate::args::{Connection, OutputArgs};
+use crate::exit::Exit;
+
+/// Arguments of `turnlock operator`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OperatorArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Initialize a new server: make its keys and the first token
+    #[command(after_help = init::HELP)]
+    Init(init::InitArgs),
+    /// Give one share of the unseal key
+    #[command(after_help = unseal::HELP)]
+    Unseal(unseal::UnsealArgs),
+    /// Seal the server: it forgets its keys
+    #[command(after_help = "Examples:\n  turnlock operator seal")]
+    Seal,
+    /// Start a new encryption key; what is stored stays readable
+    #[command(after_help = "Examples:\n  turnlock operator rotate")]
+    Rotate,
+    /// Show which encryption key is in use
+    #[command(after_help = "Examples:\n  turnlock operator key-status")]
+    KeyStatus,
+    /// Make new unseal shares
+    #[command(after_help = rekey::HELP)]
+    Rekey(rekey::RekeyArgs),
+    /// Back up and restore
+    Snapshot(snapshot::SnapshotArgs),
+}
+
+impl OperatorArgs {
+    /// Does it.
+    pub(crate) async fn run(self, at: &Connection) -> Outcome {
+        let output = self.output.output()?;
+        match self.verb {
+            Verb::Init(args) => return args.run(at, &output).await,
+            Verb::Unseal(args) => args.run(at, &output).await?,
+            Verb::Seal => {
+                let reply = at.client()?.send(Call::new(Method::PUT, "sys/seal")).await?;
+                output.done(&reply, "Success! Vault is sealed.")?;
+            }
+            Verb::Rotate => {
+                let client = at.client()?;
+                client.send(Call::new(Method::PUT, "sys/rotate")).await?;
+                output.reply(&client.read("sys/key-status").await?)?;
+            }
+            Verb::KeyStatus => output.reply(&at.client()?.read("sys/key-status").await?)?,
+            Verb::Rekey(args) => args.run(at, &output).await?,
+            Verb::Snapshot(args) => args.run(at, &output).await?,
+        }
+        Ok(Exit::Done)
+    }
+}

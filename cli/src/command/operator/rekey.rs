@@ -1,0 +1,110 @@
+//! `turnlock operator rekey`.
+
+use http::Method;
+use serde_json::json;
+use turnlock_agent::Call;
+
+use crate::args::Connection;
+use crate::failure::Failure;
+use crate::fields;
+use crate::output::{Format, Output, line, members, text_of};
+use crate::terminal;
+
+pub(super) const HELP: &str = "\
+Examples:
+  turnlock operator rekey -init -key-shares=5 -key-threshold=3
+  turnlock operator rekey                 ask for a share of the old key; the last one brings the new shares
+  turnlock operator rekey -status
+  turnlock operator rekey -cancel";
+
+/// Arguments of `operator rekey`.
+#[derive(Debug, clap::Args)]
+pub(super) struct RekeyArgs {
+    /// `-` for a share of the old key on standard input
+    #[arg(value_name = "-")]
+    key: Option<String>,
+    /// Begin
+    #[arg(long, conflicts_with_all = ["cancel", "status", "key"])]
+    init: bool,
+    /// Give up
+    #[arg(long, conflicts_with_all = ["status", "key"])]
+    cancel: bool,
+    /// Show how far it is
+    #[arg(long, conflicts_with = "key")]
+    status: bool,
+    /// Into how many shares the new key is split
+    #[arg(short = 'n', long, default_value_t = 5, value_name = "NUMBER")]
+    key_shares: u8,
+    /// How many shares open it
+    #[arg(short = 't', long, default_value_t = 3, value_name = "NUMBER")]
+    key_threshold: u8,
+    /// The nonce that began it; asked of the server otherwise
+    #[arg(long)]
+    nonce: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+struct Progress {
+    #[serde(default)]
+    nonce: String,
+    #[serde(default)]
+    started: bool,
+}
+
+impl RekeyArgs {
+    pub(super) async fn run(self, at: &Connection, output: &Output) -> Result<(), Failure> {
+        let client = at.client()?;
+        let begin = "sys/rekey/init";
+        if self.cancel {
+            let reply = client.delete(begin).await?;
+            return output.done(&reply, "Success! Canceled rekeying (if it was started)");
+        }
+        if self.status {
+            return output.object(text_of(client.read(begin).await?.body())?);
+        }
+        if self.init {
+            let body = json!({"secret_shares": self.key_shares, "secret_threshold": self.key_threshold});
+            let reply = client.send(Call::new(Method::PUT, begin).json(&body)?).await?;
+            if reply.body().is_empty() {
+                return output.object(text_of(client.read(begin).await?.body())?);
+            }
+            return output.object(text_of(reply.body())?);
+        }
+        terminal::only_dash(self.key.as_deref(), "share of the unseal key")?;
+        let nonce = match self.nonce {
+            Some(nonce) => nonce,
+            None => {
+                let progress: Progress = client.read(begin).await?.body_as()?;
+                if !progress.started {
+                    return Err(
+                        Failure::remote("no rekeying has begun").hint("begin with `turnlock operator rekey -init`")
+                    );
+                }
+                progress.nonce
+            }
+        };
+        let share = terminal::secret("unseal key")?;
+        #[derive(serde::Serialize)]
+        struct Body<'a> {
+            key: &'a str,
+            nonce: &'a str,
+        }
+        let key = share.expose_str().ok_or_else(|| Failure::local("the share is not text"))?;
+        let body = fields::body(&Body { key, nonce: &nonce })?;
+        let reply = client.send(Call::new(Method::PUT, "sys/rekey/update").body(body)).await?;
+        let answer = text_of(reply.body())?;
+        let keys =
+            members(answer)?.get("keys_base64").and_then(|raw| serde_json::from_str::<Vec<String>>(raw.get()).ok());
+        match keys.filter(|keys| !keys.is_empty() && output.format == Format::Table) {
+            Some(keys) => {
+                for (number, key) in keys.iter().enumerate() {
+                    line(&format!("Key {}: {key}", number + 1))?;
+                }
+                line(
+                    "\nThe shares are new, and the old ones open nothing any more. Keep them in safe places, apart from each other.",
+                )
+            }
+            None => output.object(answer),
+        }
+    }
+}

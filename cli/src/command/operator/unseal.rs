@@ -1,0 +1,48 @@
+//! `turnlock operator unseal`.
+
+use http::Method;
+use serde_json::json;
+use turnlock_agent::Call;
+
+use crate::args::Connection;
+use crate::command::status;
+use crate::failure::Failure;
+use crate::fields;
+use crate::output::{Output, text_of};
+use crate::terminal;
+
+pub(super) const HELP: &str = "\
+Examples:
+  turnlock operator unseal              ask for a share
+  turnlock operator unseal - < share
+  turnlock operator unseal -reset       forget the shares given so far";
+
+/// Arguments of `operator unseal`.
+#[derive(Debug, clap::Args)]
+pub(super) struct UnsealArgs {
+    /// `-` for a share on standard input
+    #[arg(value_name = "-")]
+    key: Option<String>,
+    /// Forget the shares given so far
+    #[arg(long, conflicts_with = "key")]
+    reset: bool,
+}
+
+impl UnsealArgs {
+    pub(super) async fn run(self, at: &Connection, output: &Output) -> Result<(), Failure> {
+        terminal::only_dash(self.key.as_deref(), "share of the unseal key")?;
+        let body = if self.reset {
+            fields::body(&json!({"reset": true}))?
+        } else {
+            let share = terminal::secret("unseal key")?;
+            let share = share.expose_str().ok_or_else(|| Failure::local("the share is not text"))?;
+            #[derive(serde::Serialize)]
+            struct Body<'a> {
+                key: &'a str,
+            }
+            fields::body(&Body { key: share })?
+        };
+        let reply = at.client_without_token()?.send(Call::new(Method::PUT, "sys/unseal").body(body)).await?;
+        status::show(output, text_of(reply.body())?)
+    }
+}

@@ -1,0 +1,65 @@
+//! `turnlock status`: whether the server is initialized and unsealed.
+
+use serde_json::Value;
+use turnlock_agent::Call;
+
+use super::Outcome;
+use crate::args::{Connection, OutputArgs};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{members, text_of};
+
+/// Shows whether the server is initialized and unsealed.
+///
+/// Ends with 0 when it is unsealed, 2 when it is sealed or cannot be reached.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  turnlock status\n  turnlock status -format=json | jq .sealed")]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl StatusArgs {
+    /// Asks and shows.
+    pub(crate) async fn run(self, at: &Connection) -> Outcome {
+        let output = self.output.output()?;
+        let reply = at.client_without_token()?.send(Call::get("sys/seal-status")).await?;
+        let body: Value = reply.body_as()?;
+        show(&output, text_of(reply.body())?)?;
+        match body.get("sealed").and_then(Value::as_bool) {
+            Some(false) => Ok(Exit::Done),
+            Some(true) => Ok(Exit::Sealed),
+            None => Err(Failure::remote("the server's answer does not say whether it is sealed")),
+        }
+    }
+}
+
+/// Shows a seal status: what matters first.
+pub(crate) fn show(output: &crate::output::Output, json: &str) -> Result<(), Failure> {
+    use crate::output::Format;
+    if output.format != Format::Table {
+        return output.document(json);
+    }
+    let status = members(json)?;
+    let words = [
+        ("Seal Type", "type"),
+        ("Initialized", "initialized"),
+        ("Sealed", "sealed"),
+        ("Total Shares", "n"),
+        ("Threshold", "t"),
+        ("Unseal Progress", "progress"),
+        ("Unseal Nonce", "nonce"),
+        ("Version", "version"),
+        ("Build Date", "build_date"),
+        ("Storage Type", "storage_type"),
+        ("Cluster Name", "cluster_name"),
+        ("Cluster ID", "cluster_id"),
+    ];
+    let sealed = status.get("sealed").is_some_and(|sealed| sealed.get() == "true");
+    let rows = words.iter().filter_map(|(word, key)| {
+        let value = status.get(*key)?;
+        let shown = sealed || !matches!(*key, "progress" | "nonce");
+        (shown && value.get() != "\"\"").then(|| vec![(*word).to_owned(), crate::output::cell(value)])
+    });
+    output.table(&["Key", "Value"], rows.collect())
+}
