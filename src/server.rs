@@ -1,6 +1,7 @@
 //! The process's parts: what lives from start to end ([`Server`]) and what lives while it is unsealed ([`Parts`]).
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
@@ -18,6 +19,9 @@ use crate::lockout::Lockout;
 use crate::mount::Mounts;
 use crate::policy::Policies;
 use crate::token::{Lifetimes, Tokens};
+
+/// How long the sweep of tokens rests. Nothing depends on it for safety.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(15);
 
 /// One turnlock server.
 pub struct Server {
@@ -98,6 +102,25 @@ pub struct Parts {
     pub tokens: Tokens,
 }
 
+/// Sweeps rows of tokens that are over, until the parts are dropped.
+async fn sweep_while_open(parts: Weak<Parts>) {
+    loop {
+        let Some(open) = parts.upgrade() else { return };
+        let more = match open.tokens.sweep().await {
+            Ok(more) => more,
+            Err(Error::Sealed) => return,
+            Err(error) => {
+                tracing::warn!(%error, "the sweep of tokens failed; it will be tried again");
+                false
+            }
+        };
+        drop(open);
+        if !more {
+            tokio::time::sleep(SWEEP_INTERVAL).await;
+        }
+    }
+}
+
 impl Server {
     /// A server over `barrier`, sealed until [`Server::open_parts`].
     pub fn new(barrier: Barrier, audit: Audit, clock: SharedClock, settings: Settings) -> Arc<Self> {
@@ -117,6 +140,7 @@ impl Server {
             Ok(parts) => {
                 let parts = Arc::new(parts);
                 self.parts.store(Some(parts.clone()));
+                tokio::spawn(sweep_while_open(Arc::downgrade(&parts)));
                 Ok(parts)
             }
             Err(error) => {

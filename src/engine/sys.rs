@@ -2,12 +2,15 @@
 //! [`without_token`], all else by its routes.
 
 mod audit;
+mod capabilities;
 mod health;
 mod init;
 mod key;
+mod leases;
 mod mount;
 mod remount;
 mod seal;
+mod wrapping;
 
 pub(crate) use mount::default_mounts;
 
@@ -24,8 +27,19 @@ use crate::server::Server;
 /// What clients read as the server's version. They gate features on it, so it names the version of the protocol.
 pub const VERSION: &str = "1.18.0+turnlock";
 
-static ROUTES: LazyLock<Vec<Route>> =
-    LazyLock::new(|| [audit::ROUTES, key::ROUTES, mount::ROUTES, remount::ROUTES, seal::ROUTES].concat());
+static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
+    [
+        audit::ROUTES,
+        capabilities::ROUTES,
+        key::ROUTES,
+        leases::ROUTES,
+        mount::ROUTES,
+        remount::ROUTES,
+        seal::ROUTES,
+        wrapping::ROUTES,
+    ]
+    .concat()
+});
 
 /// What the engine answers.
 pub fn routes() -> &'static [Route] {

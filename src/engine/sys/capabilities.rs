@@ -13,7 +13,7 @@ use crate::request::Operation::Update;
 use crate::response::Response;
 
 /// What this part of the engine answers.
-pub const ROUTES: &[Route] = &[
+pub(super) const ROUTES: &[Route] = &[
     route(&[Update], "capabilities-self", Token, |call| Box::pin(of_self(call)), "What the caller may do on paths."),
     route(&[Update], "capabilities", Token, |call| Box::pin(of_token(call)), "What a token may do on paths."),
     route(

@@ -19,7 +19,7 @@ use crate::response::{Envelope, Lease, Response};
 use crate::token::{Children, Live};
 
 /// What this part of the engine answers.
-pub const ROUTES: &[Route] = &[
+pub(super) const ROUTES: &[Route] = &[
     route(&[List], "leases/lookup/{prefix*}", Sudo, |call| Box::pin(list(call)), "Lists leases below a prefix."),
     route(&[Update], "leases/lookup/{id*}", Token, |call| Box::pin(lookup(call)), "Shows a lease."),
     route(&[Update], "leases/renew/{id*}", Token, |call| Box::pin(renew(call)), "Prolongs a lease."),

@@ -14,7 +14,7 @@ use crate::request::Operation::{Read, Update};
 use crate::response::{Content, Json, Response, rfc3339};
 
 /// What this part of the engine answers.
-pub const ROUTES: &[Route] = &[
+pub(super) const ROUTES: &[Route] = &[
     route(&[Update], "wrapping/wrap", Token, |call| Box::pin(wrap(call)), "Wraps the fields that are sent."),
     route(&[Update], "wrapping/unwrap", Open, |call| Box::pin(unwrap(call)), "Opens a wrapped answer, once."),
     route(&[Update], "wrapping/rewrap", Open, |call| Box::pin(rewrap(call)), "Moves a wrapped answer to a new token."),
