@@ -171,8 +171,10 @@ pub(crate) enum Command {
     Lease(command::lease::LeaseArgs),
     /// Initialize, unseal, seal, rotate keys, back up
     Operator(command::operator::OperatorArgs),
-    /// List audit devices and look for a value in the audit
+    /// Verify the audit's chain; list its devices; hash a value as it does
     Audit(command::audit::AuditArgs),
+    /// Run a program with secrets in its environment and its output masked
+    Run(command::run::RunArgs),
     /// Look for leaked credentials in files and in the history of a repository
     Scan(command::scan::ScanArgs),
     /// Write the completions of a shell

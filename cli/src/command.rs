@@ -10,6 +10,7 @@ pub(crate) mod login;
 pub(crate) mod mount;
 pub(crate) mod operator;
 pub(crate) mod policy;
+pub(crate) mod run;
 pub(crate) mod scan;
 pub(crate) mod secrets;
 pub(crate) mod status;
@@ -42,6 +43,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Patch(args) => client(args.run(at)),
         Command::Policy(args) => client(args.run(at)),
         Command::Read(args) => client(args.run(at)),
+        Command::Run(args) => client(args.run(at)),
         Command::Scan(args) => scan_with(&args),
         Command::Secrets(args) => client(args.run(at)),
         Command::Status(args) => client(args.run(at)),

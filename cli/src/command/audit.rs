@@ -1,12 +1,18 @@
-//! `turnlock audit`: the server's audit devices, and how a value looks in their records.
+//! `turnlock audit`: proves a chain of audit files offline; the server's audit devices, and how a value looks in their records.
 
+use std::fs::File;
+use std::io::BufReader;
+use std::path::PathBuf;
+
+use base64::Engine as _;
 use serde_json::json;
+use turnlock_core::audit::{FlawKind, verify};
 
 use super::{Outcome, trimmed};
 use crate::args::{Connection, OutputArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Format, cell, members};
+use crate::output::{Format, Output, cell, line, members, note};
 use crate::terminal;
 
 /// Arguments of `turnlock audit`.
@@ -20,6 +26,18 @@ pub(crate) struct AuditArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
+    /// Check the chain of audit files, offline; names the first record that was changed, removed, added or moved
+    #[command(
+        after_help = "Examples:\n  turnlock audit verify audit.log.1 audit.log         oldest first\n  turnlock audit verify -public-key=$KEY audit.log    signatures too; `turnlock read sys/audit` shows the key\n\nEnds with 0 when the chain is sound, 1 when it is not or cannot be read."
+    )]
+    Verify {
+        /// The files, oldest first
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// The server's public key, 32 bytes in hex or base64: then the signed checkpoints are checked as well
+        #[arg(long, value_name = "KEY")]
+        public_key: Option<String>,
+    },
     /// List the audit devices
     #[command(after_help = "Examples:\n  turnlock audit list")]
     List,
@@ -41,6 +59,7 @@ impl AuditArgs {
     pub(crate) async fn run(self, at: &Connection) -> Outcome {
         let output = self.output.output()?;
         match self.verb {
+            Verb::Verify { files, public_key } => return verify_files(&output, &files, public_key.as_deref()),
             Verb::List => {
                 let reply = at.client()?.read("sys/audit").await?;
                 let Some(data) = reply.data() else {
@@ -67,4 +86,59 @@ impl AuditArgs {
         }
         Ok(Exit::Done)
     }
+}
+
+fn verify_files(output: &Output, files: &[PathBuf], public_key: Option<&str>) -> Outcome {
+    let key = public_key.map(|text| {
+        let decoded = hex::decode(text).or_else(|_| base64::engine::general_purpose::STANDARD.decode(text));
+        decoded
+            .ok()
+            .filter(|key| key.len() == 32)
+            .ok_or_else(|| Failure::local("the public key is not 32 bytes in hex or base64"))
+    });
+    let key = key.transpose()?;
+    let open =
+        |path: &PathBuf| File::open(path).map_err(|error| Failure::file(path.display(), &error)).map(BufReader::new);
+    let readers = files.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let proof = match verify(readers, key.as_deref()) {
+        Ok(proof) => proof,
+        Err(flaw) => {
+            let cause = match &flaw.kind {
+                FlawKind::Unreadable(cause) => format!(": {cause}"),
+                _ => String::new(),
+            };
+            let file =
+                files.get(flaw.file.saturating_sub(1)).map_or_else(String::new, |path| path.display().to_string());
+            return Err(Failure::local(format!("{file}, line {}: {}{cause}", flaw.line, flaw.kind)));
+        }
+    };
+    if output.format != Format::Table {
+        let document = json!({
+            "records": proof.records, "first_seq": proof.first_seq, "last_seq": proof.last_seq,
+            "checkpoints": proof.checkpoints, "unsigned": proof.unsigned, "torn": proof.torn,
+        });
+        output.document(&document.to_string())?;
+        return Ok(Exit::Done);
+    }
+    line(&format!(
+        "The chain is sound: {} records, {} to {}, {} signed checkpoints verified.",
+        proof.records, proof.first_seq, proof.last_seq, proof.checkpoints
+    ))?;
+    if proof.first_seq > 1 {
+        note(&format!("turnlock: note: it begins at record {}; older files were not given", proof.first_seq));
+    }
+    if proof.torn {
+        note("turnlock: note: the last line is incomplete, as a crash leaves it");
+    }
+    if key.is_none() {
+        note(
+            "turnlock: note: without -public-key the signatures were not checked: whoever can write the files can rewrite them whole",
+        );
+    } else if proof.unsigned > 0 {
+        note(&format!(
+            "turnlock: note: {} records follow the last checkpoint and are bound by hashes only",
+            proof.unsigned
+        ));
+    }
+    Ok(Exit::Done)
 }
