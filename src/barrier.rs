@@ -113,6 +113,9 @@ struct Inner {
     open: ArcSwapOption<Open>,
     clock: SharedClock,
     term_limit: u64,
+    /// Held from the reading of the keyring or root key to the use of the new one: of two changes at once, the later
+    /// commit must also be the one in use. Nothing else is done under it.
+    changing: tokio::sync::Mutex<()>,
 }
 
 /// The keys while the barrier is open.
@@ -122,8 +125,8 @@ struct Open {
     ciphers: BTreeMap<Term, Cipher>,
     active: Term,
     installed: DateTime<Utc>,
-    /// Encryptions counted so far, and up to where they are reserved on disk.
-    used: AtomicU64,
+    /// Encryptions counted so far, shared by all that is made of this term, and up to where they are reserved on disk.
+    used: Arc<AtomicU64>,
     reserved: u64,
     names: Names,
     derivation: hkdf::Prk,
@@ -147,7 +150,13 @@ impl Barrier {
     }
 
     fn with_term_limit(store: Arc<dyn Store>, clock: SharedClock, term_limit: u64) -> Self {
-        Self(Arc::new(Inner { store, open: ArcSwapOption::empty(), clock, term_limit }))
+        let changing = tokio::sync::Mutex::new(());
+        Self(Arc::new(Inner { store, open: ArcSwapOption::empty(), clock, term_limit, changing }))
+    }
+
+    /// The time that the barrier goes by.
+    pub fn clock(&self) -> SharedClock {
+        self.0.clock.clone()
     }
 
     /// Name of the store's backend.
@@ -211,7 +220,7 @@ impl Barrier {
             ciphers: keyring.ciphers(store_id),
             active: last.term,
             installed: last.installed,
-            used: AtomicU64::new(last.reserved),
+            used: Arc::new(AtomicU64::new(last.reserved)),
             reserved: last.reserved,
             names: Names::new(&keyring.names),
             derivation: hkdf::Salt::new(hkdf::HKDF_SHA256, &store_id).extract(&keyring.derivation),
@@ -244,6 +253,7 @@ impl Barrier {
 
     /// Seals the root key under another unseal key, as one commit.
     pub async fn rekey(&self, config: &SealConfig, unseal_key: &[u8], new_key: &[u8; 32]) -> Result<(), BarrierError> {
+        let _alone = self.0.changing.lock().await;
         let old = self.seal_config().await?.ok_or(BarrierError::NotInitialized)?;
         let root_key = self.root_key(&old, unseal_key).await?;
         let wrapped = Cipher::new(new_key, Term(0), old.store_id).seal(ROOT, &*root_key)?;
@@ -300,8 +310,10 @@ impl Barrier {
             }
         }
         writes.extend(records.into_iter().map(|(key, bytes)| Write::Put(key, bytes)));
-        self.0.store.commit(Batch { preconditions: Vec::new(), writes }).await?;
+        // The keys in use belong to the records that go: nothing may be sealed under them in between or afterwards.
+        let _alone = self.0.changing.lock().await;
         self.seal();
+        self.0.store.commit(Batch { preconditions: Vec::new(), writes }).await?;
         Ok(())
     }
 
@@ -374,7 +386,13 @@ impl Barrier {
                 return Ok(open);
             }
             let changed = if used >= self.0.term_limit {
-                self.rotate().await.map(drop)
+                let full = open.active;
+                // Of the tasks that find the term full, the first starts a new one.
+                let replace = |keyring: &mut Keyring| match keyring.terms.last() {
+                    Some(last) if last.term == full => keyring.add_term(self.0.clock.now()).map(drop),
+                    _ => Ok(()),
+                };
+                self.change_keyring(replace).await
             } else {
                 let floor = used + RESERVE.min(self.0.term_limit - used);
                 let active = open.active;
@@ -399,6 +417,7 @@ impl Barrier {
         &self,
         edit: impl Fn(&mut Keyring) -> Result<T, BarrierError>,
     ) -> Result<T, BarrierError> {
+        let _alone = self.0.changing.lock().await;
         let open = self.open()?;
         let entry = self.0.store.get(&Key::from(KEYRING)).await?.ok_or(BarrierError::Damaged)?;
         let mut keyring = Keyring::open(&open.root, &entry.bytes)?;
@@ -416,7 +435,7 @@ impl Barrier {
             ciphers: keyring.ciphers(open.store_id),
             active: last.term,
             installed: last.installed,
-            used: AtomicU64::new(if same { open.used.load(Ordering::Relaxed) } else { 0 }),
+            used: if same { open.used.clone() } else { Arc::default() },
             reserved: last.reserved,
             names: Names::new(&keyring.names),
             derivation: hkdf::Salt::new(hkdf::HKDF_SHA256, &open.store_id).extract(&keyring.derivation),

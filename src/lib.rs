@@ -10,6 +10,7 @@ pub mod clock;
 pub mod door;
 pub mod engine;
 pub mod error;
+pub mod hardening;
 pub mod hashing;
 pub mod lease;
 pub mod lockout;

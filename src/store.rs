@@ -5,9 +5,12 @@
 
 #[cfg(test)]
 mod contract;
+mod disk;
 mod frame;
 mod log;
 mod memory;
+#[cfg(test)]
+mod powercut;
 mod sled;
 
 use std::path::PathBuf;
@@ -19,6 +22,9 @@ pub use memory::MemoryStore;
 
 /// Largest value in bytes. Engines refuse larger secrets long before.
 pub const MAX_VALUE_BYTES: usize = 4 << 20;
+
+/// Largest batch in bytes: what a restore may put back at once.
+pub const MAX_BATCH_BYTES: usize = 2 << 30;
 
 /// A key: opaque bytes, at most 255 of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -176,5 +182,11 @@ pub(crate) fn check_sizes(batch: &Batch) -> Result<(), StoreError> {
         Write::Put(key, value) => key.0.len() <= 255 && value.len() <= MAX_VALUE_BYTES,
         Write::Delete(key) => key.0.len() <= 255,
     });
+    // A frame's length has 32 bits, and a batch is never divided between frames.
+    let size = |write: &Write| match write {
+        Write::Put(key, value) => key.0.len() + value.len() + 14,
+        Write::Delete(key) => key.0.len() + 14,
+    };
+    let fits = fits && batch.writes.iter().map(size).sum::<usize>() <= MAX_BATCH_BYTES;
     if fits { Ok(()) } else { Err(StoreError::TooLarge) }
 }

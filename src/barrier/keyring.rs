@@ -132,6 +132,9 @@ impl Cipher {
     /// Opens what [`Cipher::seal`] made for the same place.
     pub(super) fn open(&self, key: &[u8], sealed: &[u8]) -> Result<Protected, BarrierError> {
         let (head, body) = sealed.split_at_checked(HEAD).ok_or(BarrierError::Damaged)?;
+        if term_of(head)? != self.term {
+            return Err(BarrierError::Damaged);
+        }
         let (body, tag) = body.split_at_checked(body.len().wrapping_sub(TAG)).ok_or(BarrierError::Damaged)?;
         let nonce: [u8; 12] = head.get(5..).and_then(|nonce| nonce.try_into().ok()).ok_or(BarrierError::Damaged)?;
         let tag: [u8; TAG] = tag.try_into().map_err(|_| BarrierError::Damaged)?;
@@ -188,7 +191,7 @@ mod tests {
         for cut in 0..sealed.len() {
             assert!(cipher.open(b"place", &sealed[..cut]).is_err(), "cut at {cut}");
         }
-        for place in 5..sealed.len() {
+        for place in 0..sealed.len() {
             let mut flipped = sealed.clone();
             flipped[place] ^= 1;
             assert!(cipher.open(b"place", &flipped).is_err(), "bit flipped at {place}");

@@ -64,6 +64,47 @@ async fn a_creation_in_a_folder_that_is_being_removed_makes_the_removal_conflict
 }
 
 #[tokio::test]
+async fn all_paths_below_a_folder_are_listed_in_order() {
+    let barrier = opened(Arc::new(MemoryStore::new()), u64::MAX).await;
+    for path in ["b", "a/y", "a/x/2", "a/x/1", "a"] {
+        put(&barrier, path, b"1").await;
+    }
+    let view = barrier.view("kv");
+    assert_eq!(view.list_all("", 100).await.unwrap(), ["a", "a/x/1", "a/x/2", "a/y", "b"]);
+    assert_eq!(view.list_all("a/", 2).await.unwrap(), ["a/x/1", "a/x/2"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_that_fill_a_term_together_lose_no_record_and_no_term() {
+    let barrier = opened(Arc::new(MemoryStore::new()), 50).await;
+    let tasks: Vec<_> = (0..8)
+        .map(|task| {
+            let barrier = barrier.clone();
+            tokio::spawn(async move {
+                for number in 0..40 {
+                    put(&barrier, &format!("{task}-{number}"), b"value").await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let status = barrier.key_status().unwrap();
+    assert!(status.term >= Term(7) && status.encryptions < 50, "{status:?}");
+    assert_eq!(barrier.verify().await.unwrap(), 320);
+    assert_eq!(barrier.rotate().await.unwrap(), Term(status.term.0 + 1));
+}
+
+#[tokio::test]
+async fn a_name_that_a_record_cannot_hold_is_refused() {
+    let barrier = opened(Arc::new(MemoryStore::new()), u64::MAX).await;
+    let mut changes = Changes::new();
+    changes.create(&barrier.view("kv"), &"x".repeat(65_536), b"1");
+    assert!(barrier.commit(changes).await.is_err());
+}
+
+#[tokio::test]
 async fn spaces_do_not_see_each_other_and_are_purged_alone() {
     let barrier = opened(Arc::new(MemoryStore::new()), u64::MAX).await;
     put(&barrier, "a/b", b"1").await;

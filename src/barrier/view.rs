@@ -59,6 +59,25 @@ impl View {
         Ok(found)
     }
 
+    /// Every path below `folder`, sorted, without the folders themselves; at most `limit`.
+    pub async fn list_all(&self, folder: &str, limit: usize) -> Result<Vec<String>, BarrierError> {
+        let mut found = Vec::new();
+        // Depth first, and of each level the smallest name first, gives the paths in order.
+        let mut open = vec![folder.to_owned()];
+        while let Some(path) = open.pop() {
+            if !path.is_empty() && !path.ends_with('/') {
+                found.push(path);
+                if found.len() == limit {
+                    break;
+                }
+                continue;
+            }
+            let names = self.list(&path).await?;
+            open.extend(names.into_iter().rev().map(|name| format!("{path}{name}")));
+        }
+        Ok(found)
+    }
+
     /// Puts the removal of `path` into `changes`, and of every folder that it leaves empty, up to the root. When a
     /// path is created in one of them meanwhile, the commit conflicts: try again.
     pub async fn delete_with_folders(&self, path: &str, changes: &mut Changes) -> Result<(), BarrierError> {
@@ -182,6 +201,9 @@ impl Changes {
                 Change::Put(view, path, value) => {
                     let key = names.key(&view.space, &path);
                     let (_, name) = split(&path).unwrap_or(("", &path));
+                    if u16::try_from(name.len()).is_err() {
+                        return Err(BarrierError::Store(crate::store::StoreError::TooLarge));
+                    }
                     let sealed = seal(&key, &with_name(name, value.expose()))?;
                     Write::Put(key, sealed)
                 }

@@ -135,7 +135,7 @@ proptest! {
             if crashed {
                 fs::remove_file(dir.path().join("clean")).unwrap();
             }
-            Box::new(LogStore::open_with(dir.path(), 600).unwrap())
+            Box::new(LogStore::open_with(dir.path(), 600, super::disk::Disk::default()).unwrap())
         };
         agrees_with_a_map(&steps, open, true);
     }
@@ -249,4 +249,20 @@ fn a_marker_of_another_state_is_not_trusted() {
     fs::write(dir.path().join("clean"), marker).unwrap();
     let again = LogStore::open(dir.path()).unwrap();
     assert_eq!(all(&again)[b"key0".as_slice()].0, b"newer");
+}
+
+#[test]
+fn a_log_that_lost_bytes_since_a_clean_close_is_refused_each_time() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(fresh(dir.path(), 3));
+    let log = dir.path().join("log.1");
+    let whole = fs::read(&log).unwrap();
+    fs::write(&log, &whole[..whole.len() - 1]).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(LogStore::open(dir.path()), Err(StoreError::Corrupt { .. })));
+    }
+    fs::remove_file(&log).unwrap();
+    assert!(matches!(LogStore::open(dir.path()), Err(StoreError::Corrupt { .. })));
+    fs::write(&log, whole).unwrap();
+    assert_eq!(all(&LogStore::open(dir.path()).unwrap()).len(), 3);
 }

@@ -16,6 +16,7 @@
 use ring::digest;
 
 use super::Key;
+use super::sled::Location;
 
 pub(super) const HEADER: usize = 32;
 pub(super) const FRAME_HEAD: usize = 48;
@@ -149,6 +150,12 @@ pub(super) fn another_frame_follows(bytes: &[u8]) -> bool {
         at = start + 1;
     }
     false
+}
+
+/// Bytes that are of no use any more once `new` (`None`: a deletion) took the place of `old` under `key`.
+pub(super) fn made_useless(key: &[u8], old: Option<Location>, new: Option<Location>) -> u64 {
+    let write = |length: u32| (WRITE_HEAD + key.len()) as u64 + u64::from(length);
+    old.map_or(0, |old| write(old.length)) + if new.is_none() { write(0) } else { 0 }
 }
 
 /// One write of a body.

@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -27,7 +27,8 @@ use parking_lot::Mutex;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::oneshot;
 
-use super::frame::{self, Builder, Chain, HEADER, Next};
+use super::disk::Disk;
+use super::frame::{self, Builder, Chain, FRAME_HEAD, HEADER, Next};
 use super::sled::{Index, Location};
 use super::{Batch, Entry, Export, Key, Page, Precondition, Revision, Scan, Store, StoreError, Write, check_sizes};
 
@@ -67,11 +68,11 @@ impl LogStore {
     /// Errors: [`StoreError::Locked`] while another process has it; [`StoreError::Corrupt`] when a log is damaged
     /// anywhere but at a torn end.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::open_with(path, COMPACT_FROM)
+        Self::open_with(path, COMPACT_FROM, Disk::default())
     }
 
-    pub(super) fn open_with(path: &Path, compact_from: u64) -> Result<Self, StoreError> {
-        fs::create_dir_all(path).map_err(StoreError::io("create", path))?;
+    pub(super) fn open_with(path: &Path, compact_from: u64, disk: Disk) -> Result<Self, StoreError> {
+        disk.create_folder(path).map_err(StoreError::io("create", path))?;
         let lock_path = path.join("lock");
         let lock = OpenOptions::new()
             .create(true)
@@ -83,10 +84,11 @@ impl LogStore {
             Err(fs::TryLockError::WouldBlock) => return Err(StoreError::Locked(path.to_owned())),
             Err(fs::TryLockError::Error(source)) => return Err(StoreError::io("lock", &lock_path)(source)),
         }
-        let (state, tail) = recover(path)?;
+        let (state, tail) = recover(path, &disk)?;
         let state = Arc::new(ArcSwapOption::from_pointee(state));
         let (sender, receiver) = mpsc::channel();
-        let committer = Committer { state: state.clone(), folder: path.to_owned(), tail, compact_from, _lock: lock };
+        let committer =
+            Committer { state: state.clone(), folder: path.to_owned(), disk, tail, compact_from, _lock: lock };
         let thread = std::thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || committer.run(&receiver))
@@ -207,7 +209,7 @@ struct Tail {
     length: u64,
     chain: Chain,
     revision: u64,
-    /// Bytes of values that a newer write or deletion made useless.
+    /// Bytes that a compaction would save: heads of frames, deletions, and writes that a newer one made useless.
     dead: u64,
 }
 
@@ -215,6 +217,7 @@ struct Tail {
 struct Committer {
     state: Arc<ArcSwapOption<State>>,
     folder: PathBuf,
+    disk: Disk,
     tail: Tail,
     compact_from: u64,
     _lock: File,
@@ -236,6 +239,8 @@ impl Committer {
                 // A failed compaction costs space, not data: the old log stays in force.
                 if let Err(error) = self.compact() {
                     tracing::error!(error = %error, "the store could not be compacted");
+                    // Not at every commit from now on: what is missing is most likely space.
+                    self.compact_from = self.tail.length.saturating_mul(2);
                 }
             }
         }
@@ -320,13 +325,13 @@ impl Committer {
     /// that fails ends the process.
     fn append(&mut self, state: &State, frame: Builder) -> Result<(), StoreError> {
         let (bytes, chain) = frame.finish(&self.tail.chain);
-        if let Err(error) = state.log.write_all_at(&bytes, self.tail.length) {
-            if let Err(error) = state.log.set_len(self.tail.length) {
+        if let Err(error) = self.disk.write_at(&state.log, &state.log_path, &bytes, self.tail.length) {
+            if let Err(error) = self.disk.cut(&state.log, &state.log_path, self.tail.length) {
                 fatal("cut a torn write off", &state.log_path, &error);
             }
             return Err(StoreError::io("write", &state.log_path)(error));
         }
-        if let Err(error) = state.log.sync_data() {
+        if let Err(error) = self.disk.sync(&state.log, &state.log_path) {
             fatal("sync", &state.log_path, &error);
         }
         self.tail.length += bytes.len() as u64;
@@ -337,6 +342,7 @@ impl Committer {
     /// Brings the index up to the log. An index that cannot be written would answer old values, so that is fatal too;
     /// the next start makes it anew.
     fn update(&mut self, state: &State, changed: HashMap<Key, Option<Location>>) {
+        self.tail.dead += FRAME_HEAD as u64;
         for (key, location) in changed {
             let old = state.index.get(&key.0);
             let done = match (&location, &old) {
@@ -345,7 +351,7 @@ impl Committer {
                 (None, _) => state.index.delete(&key.0),
             };
             match (old, done) {
-                (Ok(old), Ok(())) => self.tail.dead += old.map_or(0, |old| u64::from(old.length)),
+                (Ok(old), Ok(())) => self.tail.dead += frame::made_useless(&key.0, old, location),
                 (Err(error), _) | (_, Err(error)) => fatal("update the index of", &state.log_path, &error),
             }
         }
@@ -368,7 +374,7 @@ impl Committer {
     fn compact(&mut self) -> Result<(), StoreError> {
         let Some(old) = self.state.load_full() else { return Ok(()) };
         let generation = old.generation + 1;
-        let (state, tail) = create(&self.folder, generation, |index, log| {
+        let (state, tail) = create(&self.folder, &self.disk, generation, |index, log| {
             let mut tail = log;
             let mut frame = Builder::new();
             let mut located = Vec::new();
@@ -389,7 +395,7 @@ impl Committer {
         })?;
         self.tail = tail;
         self.state.store(Some(Arc::new(state)));
-        remove_generation(&self.folder, old.generation);
+        remove_generation(&self.folder, &self.disk, old.generation);
         Ok(())
     }
 
@@ -397,17 +403,13 @@ impl Committer {
     fn close(self) -> Result<(), StoreError> {
         let Some(state) = self.state.swap(None) else { return Ok(()) };
         state.index.sync().map_err(StoreError::io("sync the index of", &state.log_path))?;
-        let mut marker = state.generation.to_le_bytes().to_vec();
-        marker.extend(self.tail.length.to_le_bytes());
-        marker.extend(self.tail.revision.to_le_bytes());
-        marker.extend(self.tail.dead.to_le_bytes());
-        marker.extend(self.tail.chain);
+        let marker = Marker { generation: state.generation, tail: self.tail }.encode();
         let path = self.folder.join("clean");
         let write = || {
-            let mut file = File::create(&path)?;
-            file.write_all(&marker)?;
-            file.sync_all()?;
-            File::open(&self.folder)?.sync_all()
+            let file = self.disk.create(&path)?;
+            self.disk.write_at(&file, &path, &marker, 0)?;
+            self.disk.sync(&file, &path)?;
+            self.disk.sync_folder(&self.folder)
         };
         write().map_err(StoreError::io("write", &path))
     }
@@ -442,17 +444,18 @@ fn fatal(action: &str, path: &Path, error: &io::Error) -> ! {
 }
 
 /// A log that is being written from the start.
-struct NewLog {
+struct NewLog<'a> {
+    disk: &'a Disk,
     file: File,
     path: PathBuf,
     length: u64,
     chain: Chain,
 }
 
-impl NewLog {
+impl NewLog<'_> {
     fn flush(&mut self, frame: Builder, located: &mut Vec<(Key, Location)>, index: &Index) -> Result<(), StoreError> {
         let (bytes, chain) = frame.finish(&self.chain);
-        self.file.write_all_at(&bytes, self.length).map_err(StoreError::io("write", &self.path))?;
+        self.disk.write_at(&self.file, &self.path, &bytes, self.length).map_err(StoreError::io("write", &self.path))?;
         self.length += bytes.len() as u64;
         self.chain = chain;
         for (key, location) in located.drain(..) {
@@ -469,31 +472,34 @@ impl NewLog {
 /// Makes the log of `generation` with what `fill` writes, synced before it has its name.
 fn create(
     folder: &Path,
+    disk: &Disk,
     generation: u64,
-    fill: impl FnOnce(&Index, NewLog) -> Result<Tail, StoreError>,
+    fill: impl FnOnce(&Index, NewLog<'_>) -> Result<Tail, StoreError>,
 ) -> Result<(State, Tail), StoreError> {
-    remove_generation(folder, generation);
+    remove_generation(folder, disk, generation);
     let (fresh, log_path) = (folder.join(format!("log.{generation}.new")), log_path(folder, generation));
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&fresh);
-    let file = file.map_err(StoreError::io("create", &fresh))?;
+    let file = disk.create(&fresh).map_err(StoreError::io("create", &fresh))?;
     let mut seed = [0; 16];
     SystemRandom::new()
         .fill(&mut seed)
         .map_err(|_| StoreError::io("get randomness for", &fresh)(io::Error::other("no entropy")))?;
     let header = frame::header(generation, seed);
-    file.write_all_at(&header, 0).map_err(StoreError::io("write", &fresh))?;
+    disk.write_at(&file, &fresh, &header, 0).map_err(StoreError::io("write", &fresh))?;
     let chain = frame::open_header(&header, generation).unwrap_or_default();
     let index = open_index(folder, generation)?;
     let log = file.try_clone().map_err(StoreError::io("open", &fresh))?;
-    let tail = fill(&index, NewLog { file: log, path: fresh.clone(), length: HEADER as u64, chain })?;
-    file.sync_all().map_err(StoreError::io("sync", &fresh))?;
-    fs::rename(&fresh, &log_path).map_err(StoreError::io("rename", &fresh))?;
-    sync_folder(folder)?;
+    let tail = fill(&index, NewLog { disk, file: log, path: fresh.clone(), length: HEADER as u64, chain })?;
+    disk.sync(&file, &fresh).map_err(StoreError::io("sync", &fresh))?;
+    disk.rename(&fresh, &log_path).map_err(StoreError::io("rename", &fresh))?;
+    // From here on the next start may find either log. Going on with the old one would lose what is acknowledged next.
+    if let Err(error) = disk.sync_folder(folder) {
+        fatal("sync the folder of", &log_path, &error);
+    }
     Ok((State { log: file, log_path, index, generation }, tail))
 }
 
 /// Opens the newest log: by its marker after a clean close, else by replaying it.
-fn recover(folder: &Path) -> Result<(State, Tail), StoreError> {
+fn recover(folder: &Path, disk: &Disk) -> Result<(State, Tail), StoreError> {
     let mut generations = Vec::new();
     for entry in fs::read_dir(folder).map_err(StoreError::io("list", folder))? {
         let name = entry.map_err(StoreError::io("list", folder))?.file_name();
@@ -502,31 +508,49 @@ fn recover(folder: &Path) -> Result<(State, Tail), StoreError> {
     }
     generations.sort_unstable();
     let marker_path = folder.join("clean");
-    let marker = fs::read(&marker_path).ok();
-    if marker.is_some() {
+    let marker = fs::read(&marker_path).ok().and_then(|bytes| Marker::decode(&bytes));
+    if let Some(marker) = &marker {
+        let path = log_path(folder, marker.generation);
+        let lost = |offset, reason| StoreError::Corrupt { path: path.clone(), offset, reason };
+        // A marker is left by a clean close, so everything that it speaks of was on disk.
+        match generations.last() {
+            Some(newest) if *newest > marker.generation => {}
+            Some(newest) if *newest == marker.generation => {
+                let length = fs::metadata(&path).map_err(StoreError::io("read", &path))?.len();
+                if length < marker.tail.length {
+                    return Err(lost(length, "the log is shorter than it was when the store was closed"));
+                }
+            }
+            _ => return Err(lost(0, "the log is missing")),
+        }
+    }
+    if marker_path.exists() {
         // Gone for good before anything changes, so that it never vouches for an index that moved on.
-        fs::remove_file(&marker_path).map_err(StoreError::io("remove", &marker_path))?;
-        sync_folder(folder)?;
+        disk.remove(&marker_path).map_err(StoreError::io("remove", &marker_path))?;
+        disk.sync_folder(folder).map_err(StoreError::io("sync", folder))?;
     }
     let Some(generation) = generations.pop() else {
-        return create(folder, 1, |_, log| Ok(log.finished(0)));
+        return create(folder, disk, 1, |_, log| Ok(log.finished(0)));
     };
     // Older generations and unfinished ones are left-overs of a compaction that was cut short.
-    generations.iter().for_each(|old| remove_generation(folder, *old));
+    generations.iter().for_each(|old| remove_generation(folder, disk, *old));
     let log_path = log_path(folder, generation);
     let log = OpenOptions::new().read(true).write(true).open(&log_path).map_err(StoreError::io("open", &log_path))?;
     let length = log.metadata().map_err(StoreError::io("read", &log_path))?.len();
-    if let Some(tail) = marker.and_then(|marker| trusted(&marker, generation, length)) {
-        let index = open_index(folder, generation)?;
-        return Ok((State { log, log_path, index, generation }, tail));
+    if let Some(marker) = marker.filter(|marker| marker.generation == generation && marker.tail.length == length) {
+        match open_index(folder, generation) {
+            Ok(index) => return Ok((State { log, log_path, index, generation }, marker.tail)),
+            Err(error) => tracing::warn!(error = %error, "the index is made anew from the log"),
+        }
     }
     remove_index(folder, generation);
     let (entries, tail) = replay(&log, &log_path, generation, length)?;
     if tail.length < length {
         tracing::warn!(path = %log_path.display(), bytes = length - tail.length, "a torn write at the end of the log was cut off");
-        log.set_len(tail.length).map_err(StoreError::io("cut", &log_path))?;
-        log.sync_all().map_err(StoreError::io("sync", &log_path))?;
+        disk.cut(&log, &log_path, tail.length).map_err(StoreError::io("cut", &log_path))?;
     }
+    // What a killed process wrote may only be in the page cache. Nobody may read what a power cut could still take.
+    disk.sync(&log, &log_path).map_err(StoreError::io("sync", &log_path))?;
     let index = open_index(folder, generation)?;
     for (key, location) in entries {
         index.put(&key, location).map_err(StoreError::io("write the index of", &log_path))?;
@@ -534,12 +558,30 @@ fn recover(folder: &Path) -> Result<(State, Tail), StoreError> {
     Ok((State { log, log_path, index, generation }, tail))
 }
 
-/// What the marker says, when it is about exactly this log.
-fn trusted(marker: &[u8], generation: u64, length: u64) -> Option<Tail> {
-    let number = |at: usize| marker.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
-    let chain = marker.get(32..)?.try_into().ok()?;
-    let tail = Tail { length: number(8)?, revision: number(16)?, dead: number(24)?, chain };
-    (number(0)? == generation && tail.length == length).then_some(tail)
+/// What a clean close leaves: the index matches this end of this log.
+struct Marker {
+    generation: u64,
+    tail: Tail,
+}
+
+impl Marker {
+    const BYTES: usize = 64;
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(Self::BYTES);
+        for number in [self.generation, self.tail.length, self.tail.revision, self.tail.dead] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.extend(self.tail.chain);
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let number = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
+        let chain = bytes.get(32..Self::BYTES)?.try_into().ok().filter(|_| bytes.len() == Self::BYTES)?;
+        let tail = Tail { length: number(8)?, revision: number(16)?, dead: number(24)?, chain };
+        Some(Self { generation: number(0)?, tail })
+    }
 }
 
 /// Reads the whole log. The end may be torn; anything else that is broken is damage.
@@ -567,16 +609,18 @@ fn replay(
             let rest = buffer.get(at..).unwrap_or_default();
             match frame::next(rest, &tail.chain) {
                 Next::Frame { body, length, last_revision, chain } => {
+                    tail.dead += FRAME_HEAD as u64;
                     for write in frame::writes(body) {
-                        let old = match write.value {
-                            Some((value_at, value_length)) => {
-                                let offset = tail.length + (frame::FRAME_HEAD + value_at) as u64;
-                                let location = Location { offset, length: value_length, revision: write.revision };
-                                entries.insert(write.key.to_vec(), location)
-                            }
+                        let new = write.value.map(|(value_at, length)| Location {
+                            offset: tail.length + (FRAME_HEAD + value_at) as u64,
+                            length,
+                            revision: write.revision,
+                        });
+                        let old = match new {
+                            Some(location) => entries.insert(write.key.to_vec(), location),
                             None => entries.remove(write.key),
                         };
-                        tail.dead += old.map_or(0, |old| u64::from(old.length));
+                        tail.dead += frame::made_useless(write.key, old, new);
                     }
                     at += length;
                     tail.length += length as u64;
@@ -611,16 +655,12 @@ fn log_path(folder: &Path, generation: u64) -> PathBuf {
 }
 
 /// Left-overs cost space only, so that failing to remove them is no error.
-fn remove_generation(folder: &Path, generation: u64) {
-    let _ = fs::remove_file(log_path(folder, generation));
-    let _ = fs::remove_file(folder.join(format!("log.{generation}.new")));
+fn remove_generation(folder: &Path, disk: &Disk, generation: u64) {
+    let _ = disk.remove(&log_path(folder, generation));
+    let _ = disk.remove(&folder.join(format!("log.{generation}.new")));
     remove_index(folder, generation);
 }
 
 fn remove_index(folder: &Path, generation: u64) {
     let _ = fs::remove_dir_all(folder.join(format!("index.{generation}")));
-}
-
-fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::io("sync", folder))
 }
