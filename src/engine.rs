@@ -2,8 +2,10 @@
 
 pub mod auth;
 pub mod cubbyhole;
+pub mod fingerprints;
 pub mod kv1;
 pub mod kv2;
+pub mod rotation;
 pub mod sys;
 
 use std::ops::Range;
@@ -33,6 +35,8 @@ pub enum EngineKind {
     Kv1,
     /// Key and value, version 2: versions and metadata.
     Kv2,
+    /// `rotation/`: definitions, schedules and attempts.
+    Rotation,
     /// `sys/`.
     System,
     /// `auth/token`.
@@ -50,6 +54,7 @@ impl EngineKind {
             Self::Identity => &[],
             Self::Kv1 => kv1::ROUTES,
             Self::Kv2 => kv2::ROUTES,
+            Self::Rotation => rotation::ROUTES,
             Self::System => sys::routes(),
             Self::Token => auth::token::ROUTES,
             Self::Userpass => auth::userpass::ROUTES,
@@ -63,6 +68,7 @@ impl EngineKind {
             Self::Cubbyhole => "cubbyhole",
             Self::Identity => "identity",
             Self::Kv1 | Self::Kv2 => "kv",
+            Self::Rotation => "rotation",
             Self::System => "system",
             Self::Token => "token",
             Self::Userpass => "userpass",

@@ -5,30 +5,56 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use turnlock_core::Protected;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 use turnlock_core::policy::{Acl, DEFAULT_POLICY, Policy, PolicyName, TemplateValues};
 
 use crate::barrier::{Barrier, Changes, View};
 use crate::error::Error;
 
+/// A policy in force.
+#[derive(Clone)]
+pub struct Stored {
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// How often it was written.
+    pub version: u64,
+}
+
+/// What is stored of a policy.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    text: String,
+    version: u64,
+}
+
 /// Policies by name.
 pub struct Policies {
     barrier: Barrier,
     view: View,
-    parsed: ArcSwap<HashMap<String, Arc<Policy>>>,
+    parsed: ArcSwap<HashMap<String, Stored>>,
     /// Counts the changes, so that merged rules can be kept for as long as they hold.
     state: AtomicU64,
+    /// Held over commit and swap, so that what is in force is always what was stored last. Readers never wait for it.
+    writing: Mutex<()>,
 }
 
 impl Policies {
     /// Reads all policies behind an open barrier; stores `default` when it is not there.
     pub async fn open(barrier: &Barrier) -> Result<Self, Error> {
         let view = barrier.view("policy");
-        let policies = Self { barrier: barrier.clone(), view, parsed: ArcSwap::default(), state: AtomicU64::new(0) };
+        let policies = Self {
+            barrier: barrier.clone(),
+            view,
+            parsed: ArcSwap::default(),
+            state: AtomicU64::new(0),
+            writing: Mutex::default(),
+        };
         let mut parsed = HashMap::new();
         for (name, record) in policies.view.list_values("").await? {
-            let text = record.value.expose_str().unwrap_or_default();
-            parsed.insert(name.clone(), Arc::new(Policy::parse(&name, text).map_err(Error::internal)?));
+            let Record { text, version } = serde_json::from_slice(record.value.expose()).map_err(Error::internal)?;
+            let policy = Arc::new(Policy::parse(&name, &text).map_err(Error::internal)?);
+            parsed.insert(name, Stored { policy, version });
         }
         let fresh = !parsed.contains_key("default");
         policies.parsed.store(Arc::new(parsed));
@@ -47,7 +73,7 @@ impl Policies {
     }
 
     /// The policy of that name; `root` has no rules to show.
-    pub fn read(&self, name: &PolicyName) -> Option<Arc<Policy>> {
+    pub fn read(&self, name: &PolicyName) -> Option<Stored> {
         self.parsed.load().get(name.as_str()).cloned()
     }
 
@@ -57,11 +83,14 @@ impl Policies {
             return Err(Error::invalid("the root policy cannot be changed"));
         }
         let policy = Arc::new(Policy::parse(name.as_str(), text).map_err(|reason| Error::invalid(reason.to_string()))?);
+        let _writing = self.writing.lock().await;
+        let version = self.read(name).map_or(0, |stored| stored.version) + 1;
+        let record = serde_json::to_vec(&Record { text: text.to_owned(), version }).map_err(Error::internal)?;
         let mut changes = Changes::new();
-        changes.put(&self.view, name.as_str(), Protected::copy_of(text.as_bytes()).expose());
+        changes.put(&self.view, name.as_str(), &record);
         self.barrier.commit(changes).await?;
         self.swap(|parsed| {
-            parsed.insert(name.as_str().to_owned(), policy.clone());
+            parsed.insert(name.as_str().to_owned(), Stored { policy: policy.clone(), version });
         });
         Ok(())
     }
@@ -71,6 +100,7 @@ impl Policies {
         if name.is_root() || name.as_str() == "default" {
             return Err(Error::invalid("the root and default policies cannot be deleted"));
         }
+        let _writing = self.writing.lock().await;
         let mut changes = Changes::new();
         changes.delete(&self.view, name.as_str());
         self.barrier.commit(changes).await?;
@@ -84,7 +114,8 @@ impl Policies {
     pub fn acl(&self, names: &[String], values: &TemplateValues) -> Acl {
         let parsed = self.parsed.load();
         let root = names.iter().any(|name| name == "root");
-        let policies: Vec<_> = names.iter().filter_map(|name| parsed.get(name).cloned()).collect();
+        let policies: Vec<_> =
+            names.iter().filter_map(|name| parsed.get(name)).map(|stored| stored.policy.clone()).collect();
         if root { Acl::root() } else { Acl::new(&policies, values) }
     }
 
@@ -97,10 +128,10 @@ impl Policies {
     /// Whether what the policies named `names` allow depends on who asks.
     pub fn any_templated(&self, names: &[String]) -> bool {
         let parsed = self.parsed.load();
-        names.iter().filter_map(|name| parsed.get(name)).any(|policy| policy.is_templated())
+        names.iter().filter_map(|name| parsed.get(name)).any(|stored| stored.policy.is_templated())
     }
 
-    fn swap(&self, edit: impl Fn(&mut HashMap<String, Arc<Policy>>)) {
+    fn swap(&self, edit: impl Fn(&mut HashMap<String, Stored>)) {
         self.parsed.rcu(|old| {
             let mut parsed = HashMap::clone(old);
             edit(&mut parsed);

@@ -5,11 +5,15 @@ mod audit;
 mod capabilities;
 mod health;
 mod init;
+mod internal_ui;
 mod key;
 mod leases;
 mod mount;
+mod password_policies;
+mod policies;
 mod remount;
 mod seal;
+mod tools;
 mod wrapping;
 
 pub(crate) use mount::default_mounts;
@@ -31,11 +35,16 @@ static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     [
         audit::ROUTES,
         capabilities::ROUTES,
+        super::fingerprints::ROUTES,
+        internal_ui::ROUTES,
         key::ROUTES,
         leases::ROUTES,
         mount::ROUTES,
+        password_policies::ROUTES,
+        policies::ROUTES,
         remount::ROUTES,
         seal::ROUTES,
+        tools::ROUTES,
         wrapping::ROUTES,
     ]
     .concat()

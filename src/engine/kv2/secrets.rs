@@ -172,12 +172,21 @@ impl<'a> Secrets<'a> {
         path: &str,
         mut edit: impl FnMut(&mut Draft) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        self.change_with(path, |draft, _| edit(draft)).await
+    }
+
+    /// As [`Secrets::change`]; what `edit` puts into the changes happens in the same commit.
+    async fn change_with<T>(
+        &self,
+        path: &str,
+        mut edit: impl FnMut(&mut Draft, &mut Changes) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         for _ in 0..TRIES {
             let stored = self.load(path).await?;
             let revision = stored.as_ref().map(|stored| stored.revision);
-            let mut draft = self.draft(stored);
-            let answer = edit(&mut draft)?;
-            if self.commit(path, draft, revision).await? {
+            let (mut draft, mut changes) = (self.draft(stored), Changes::new());
+            let answer = edit(&mut draft, &mut changes)?;
+            if self.commit(path, draft, revision, changes).await? {
                 return Ok(answer);
             }
         }
@@ -189,6 +198,18 @@ impl<'a> Secrets<'a> {
     /// Nothing is written when the label is there already. [`Error::NotFound`] when there is no secret, status 400
     /// when the version is unknown, deleted or destroyed.
     pub async fn set_label(&self, path: &str, label: &str, number: u32) -> Result<(), Error> {
+        self.set_label_with(path, label, number, |_, _| Ok(())).await
+    }
+
+    /// As [`Secrets::set_label`]; what `also` puts into the changes happens in the same commit. `also` is told the
+    /// secret as it was before.
+    async fn set_label_with<T>(
+        &self,
+        path: &str,
+        label: &str,
+        number: u32,
+        mut also: impl FnMut(&Secret, &mut Changes) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         labels::check_name(label)?;
         for _ in 0..TRIES {
             let stored = self.load(path).await?.ok_or(Error::NotFound)?;
@@ -205,25 +226,45 @@ impl<'a> Secrets<'a> {
                 }
                 _ => None,
             };
-            let mut draft = self.draft(Some(stored));
+            let (mut draft, mut changes) = (self.draft(Some(stored)), Changes::new());
+            let answer = also(&draft.secret, &mut changes)?;
             draft.label(label, number, data)?;
-            if self.commit(path, draft, Some(revision)).await? {
-                return Ok(());
+            if self.commit(path, draft, Some(revision), changes).await? {
+                return Ok(answer);
             }
         }
         Err(busy())
     }
 
-    /// Stores a rotation's new version under `pending`, without changing what readers get.
-    pub async fn stage(&self, path: &str, data: &str, config: &Config) -> Result<Version, Error> {
-        let options = WriteOptions { cas: None, label: PENDING };
-        check_data(data)?;
-        self.change(path, |draft| draft.add_version(Protected::copy_of(data.as_bytes()), options.label, config)).await
+    /// Stores a version with one member of the current data replaced under `pending`, without changing what readers get.
+    /// What `also` puts into the changes happens in the same commit.
+    pub async fn stage<T>(
+        &self,
+        path: &str,
+        patch: &str,
+        config: &Config,
+        mut also: impl FnMut(&Version, &mut Changes) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        check_data(patch)?;
+        self.change_with(path, |draft, changes| {
+            let gone = draft.secret.version(draft.secret.current()).is_none_or(|current| current.is_gone(self.now));
+            let target = draft.data.as_ref().filter(|_| !gone).and_then(Protected::expose_str).unwrap_or("{}");
+            let merged = json::merge_patch(target, patch)?;
+            let version = draft.add_version(merged, PENDING, config)?;
+            also(&version, changes)
+        })
+        .await
     }
 
-    /// Moves `current` to version `number` and `previous` to the version that it replaces, as one commit. Idempotent.
-    pub async fn promote(&self, path: &str, number: u32) -> Result<(), Error> {
-        self.set_label(path, CURRENT, number).await
+    /// Moves `current` to version `number` and `previous` to the version that it replaces, as one commit with what `also`
+    /// puts into the changes; it is told the version that was current before, 0 for none. Idempotent.
+    pub async fn promote<T>(
+        &self,
+        path: &str,
+        number: u32,
+        mut also: impl FnMut(u32, &mut Changes) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.set_label_with(path, CURRENT, number, |before, changes| also(before.current(), changes)).await
     }
 
     /// Removes a secret with all its versions; a missing one is no error.
@@ -273,13 +314,18 @@ impl<'a> Secrets<'a> {
     }
 
     /// Whether the draft is stored now; `false` when another change came first.
-    async fn commit(&self, path: &str, draft: Draft, revision: Option<Revision>) -> Result<bool, Error> {
-        if !draft.changed {
+    async fn commit(
+        &self,
+        path: &str,
+        draft: Draft,
+        revision: Option<Revision>,
+        mut changes: Changes,
+    ) -> Result<bool, Error> {
+        if !draft.changed && changes.is_empty() {
             return Ok(true);
         }
         let name = secret_name(path);
         let record = draft.secret.encode(draft.data.as_ref().map(Protected::expose));
-        let mut changes = Changes::new();
         match revision {
             Some(revision) => {
                 changes.require(self.view, &name, revision);

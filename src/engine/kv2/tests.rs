@@ -122,20 +122,20 @@ async fn a_pending_version_is_not_current_until_it_is_promoted() {
     let (barrier, view) = opened().await;
     let (secrets, config) = (Secrets::new(&barrier, &view, start()), Config::default());
     secrets.write("db", r#"{"p":1}"#, WriteOptions::default(), &config).await.unwrap();
-    let pending = secrets.stage("db", r#"{"p":2}"#, &config).await.unwrap();
+    let pending = secrets.stage("db", r#"{"p":2}"#, &config, |version, _| Ok(*version)).await.unwrap();
     assert_eq!(text(&secrets, "db", Which::Label("current")).await.as_deref(), Some(r#"{"p":1}"#));
     assert_eq!(text(&secrets, "db", Which::Label("pending")).await.as_deref(), Some(r#"{"p":2}"#));
     for _ in 0..2 {
-        secrets.promote("db", pending.number).await.unwrap();
+        secrets.promote("db", pending.number, |_, _| Ok(())).await.unwrap();
         assert_eq!(text(&secrets, "db", Which::Label("current")).await.as_deref(), Some(r#"{"p":2}"#));
         assert_eq!(text(&secrets, "db", Which::Label("previous")).await.as_deref(), Some(r#"{"p":1}"#));
         assert_eq!(text(&secrets, "db", Which::Label("pending")).await, None);
     }
-    secrets.promote("db", 1).await.unwrap();
+    secrets.promote("db", 1, |_, _| Ok(())).await.unwrap();
     assert_eq!(text(&secrets, "db", Which::Label("current")).await.as_deref(), Some(r#"{"p":1}"#));
     assert_eq!(text(&secrets, "db", Which::Number(2)).await.as_deref(), Some(r#"{"p":2}"#));
-    assert_eq!(secrets.promote("db", 9).await.unwrap_err().status(), 400);
-    assert_eq!(secrets.promote("none", 1).await.unwrap_err().status(), 404);
+    assert_eq!(secrets.promote("db", 9, |_, _| Ok(())).await.unwrap_err().status(), 400);
+    assert_eq!(secrets.promote("none", 1, |_, _| Ok(())).await.unwrap_err().status(), 404);
 }
 
 #[tokio::test]

@@ -81,6 +81,7 @@ pub(crate) fn default_mounts() -> Vec<MountEntry> {
         mount("auth/token", EngineKind::Token, "token based credentials"),
         mount("cubbyhole", EngineKind::Cubbyhole, "per-token private secret storage"),
         mount("identity", EngineKind::Identity, "identity store"),
+        mount("rotation", EngineKind::Rotation, "rotations of secrets and their attempts"),
         mount("sys", EngineKind::System, "system endpoints used for control, policy and debugging"),
     ]
 }

@@ -1,0 +1,278 @@
+//! The two calls of an agent: asking for work and reporting a step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use turnlock_core::Protected;
+use turnlock_core::rotation::{Attempt, Failure, Outcome, Refused, Rotation, State, Step};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{Stored, definition_path, encode, ended_path, load, name, open_path};
+use crate::barrier::{BarrierError, Changes, Record};
+use crate::engine::Call;
+use crate::engine::kv2::config::Config;
+use crate::engine::kv2::{Secrets, Which};
+use crate::error::Error;
+use crate::mount::Mount;
+use crate::response::{Json, Response};
+
+/// Fields of a claim and of a report.
+const CLAIM_FIELDS: [&str; 2] = ["agent", "pool"];
+const REPORT_FIELDS: [&str; 8] =
+    ["attempt", "epoch", "step", "outcome", "failure", "duration_ms", "value", "acknowledged"];
+
+/// What an agent needs for one step.
+#[derive(Serialize)]
+struct Work<'a> {
+    attempt: &'a Attempt,
+    rotation: &'a Rotation,
+    /// The value to hand out, from the push on: the one that was promoted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Zeroizing<String>>,
+}
+
+/// Hands the first attempt that is due to the agent; starts those that the schedule asks for.
+pub(super) async fn claim(call: &Call) -> Result<Response, Error> {
+    let fields = &call.request.fields;
+    fields.only(&CLAIM_FIELDS)?;
+    let agent = fields.required_string("agent")?;
+    let pool = fields.string("pool")?.unwrap_or_default();
+    let now = call.parts.clock.now();
+    for name in names(call, "definition/").await? {
+        let Some((stored, definition)) = load::<Stored>(&call.mount.view, &definition_path(&name)).await? else {
+            continue;
+        };
+        if !stored.rotation.pool.is_empty() && stored.rotation.pool != pool {
+            continue;
+        }
+        let open = load::<Attempt>(&call.mount.view, &open_path(&name)).await?;
+        let claimed = match open {
+            Some((attempt, record)) if attempt.is_due(now) => take(call, &name, attempt, &record, &agent, now).await?,
+            None if stored.is_due(now) => {
+                begin(call, &name, &stored, &definition, "schedule", Some(&agent), now).await?
+            }
+            _ => None,
+        };
+        if let Some(attempt) = claimed {
+            return work(call, &attempt, &stored.rotation).await;
+        }
+    }
+    Ok(Response::done())
+}
+
+/// Takes the outcome of a step. The row, the secret's versions and its labels change in one commit.
+pub(super) async fn report(call: &Call) -> Result<Response, Error> {
+    let fields = &call.request.fields;
+    fields.only(&REPORT_FIELDS)?;
+    let name = name(call)?;
+    let id = fields.required_string("attempt")?;
+    let epoch = fields.number("epoch")?.ok_or_else(|| Error::missing("epoch"))?;
+    let step: Step = fields.typed("step")?.ok_or_else(|| Error::missing("step"))?;
+    let duration_ms = fields.number("duration_ms")?.unwrap_or(0);
+    let failure: Option<Failure> = fields.typed("failure")?;
+    let outcome = match (fields.required_string("outcome")?.as_str(), failure) {
+        ("done", None) => Outcome::Done,
+        ("waiting", None) => Outcome::Waiting,
+        ("failed", Some(failure)) => Outcome::Failed(failure),
+        _ => return Err(Error::invalid("outcome must be done, waiting, or failed together with a failure")),
+    };
+    let open = load::<Attempt>(&call.mount.view, &open_path(name)).await?;
+    let (attempt, record) = open.filter(|(attempt, _)| attempt.id == id).ok_or(Error::NotFound)?;
+    attempt.accepts(epoch, step).map_err(refused)?;
+    let (stored, _) = load::<Stored>(&call.mount.view, &definition_path(name)).await?.ok_or(Error::NotFound)?;
+
+    let now = call.parts.clock.now();
+    let mut attempt = attempt;
+    for target in fields.list("acknowledged")?.unwrap_or_default() {
+        if stored.rotation.targets.iter().any(|known| known.name == target) && !attempt.acknowledged.contains(&target) {
+            attempt.acknowledged.push(target);
+        }
+    }
+    let path = &stored.rotation.path;
+    // What a step came to, and with it in the same commit the row.
+    let advance = |row: Attempt, changes: &mut Changes| {
+        let row = row.next(&outcome, duration_ms, now);
+        store(call, name, &row, Some(&record), changes)?;
+        Ok(row)
+    };
+    let attempt = match (&outcome, step) {
+        (Outcome::Done, Step::Create) => {
+            let value = fields.protected("value")?.ok_or_else(|| Error::missing("value"))?;
+            let patch = patch(&stored.rotation.field, &value)?;
+            let mount = secret_mount(call, &stored.rotation)?;
+            let config = Config::read(&mount.view).await?;
+            let secrets = Secrets::new(&call.parts.barrier, &mount.view, now);
+            let stage = secrets.stage(path, &patch, &config, |version, changes| {
+                advance(Attempt { version: Some(version.number.into()), ..attempt.clone() }, changes)
+            });
+            stage.await?
+        }
+        (Outcome::Done, Step::Promote) => {
+            let number = attempt.version.and_then(|version| u32::try_from(version).ok());
+            let number = number.ok_or_else(|| Error::internal("an attempt without a version at promote"))?;
+            let mount = secret_mount(call, &stored.rotation)?;
+            let secrets = Secrets::new(&call.parts.barrier, &mount.view, now);
+            let promote = secrets.promote(path, number, |replaced, changes| {
+                advance(Attempt { replaced: (replaced > 0).then_some(replaced.into()), ..attempt.clone() }, changes)
+            });
+            promote.await?
+        }
+        (Outcome::Done, Step::Settle) if attempt.acknowledged.len() < stored.rotation.targets.len() => {
+            return Err(Error::invalid("not every target has acknowledged the new version"));
+        }
+        _ => {
+            let mut changes = Changes::new();
+            let row = advance(attempt, &mut changes)?;
+            commit(call, changes).await?;
+            row
+        }
+    };
+    if attempt.state == State::Running && attempt.claim.is_some() {
+        work(call, &attempt, &stored.rotation).await
+    } else {
+        Response::data(&serde_json::json!({ "attempt": attempt }))
+    }
+}
+
+/// A merge patch that sets one member.
+fn patch(field: &str, value: &Protected) -> Result<Zeroizing<String>, Error> {
+    let value = value.expose_str().ok_or_else(|| Error::invalid("the value must be text"))?;
+    let mut patch = Zeroizing::new(String::with_capacity(2 * (field.len() + value.len()) + 16));
+    patch.push('{');
+    patch.push_str(&serde_json::to_string(field).map_err(Error::internal)?);
+    patch.push(':');
+    patch.push_str(&Zeroizing::new(serde_json::to_string(value).map_err(Error::internal)?));
+    patch.push('}');
+    Ok(patch)
+}
+
+/// A new attempt, claimed by `agent` if one is given. `None` when somebody else began one first.
+pub(super) async fn begin(
+    call: &Call,
+    name: &str,
+    stored: &Stored,
+    definition: &Record,
+    cause: &str,
+    agent: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Option<Attempt>, Error> {
+    let id = Uuid::new_v4().to_string();
+    let attempt = Attempt::begin(id, name.to_owned(), &stored.rotation.rotator, cause.to_owned(), now);
+    let attempt = match agent {
+        Some(agent) => attempt.claimed(agent, now).map_err(refused)?,
+        None => attempt,
+    };
+    let mut changes = Changes::new();
+    let considered = Stored { considered: now, ..stored.clone() };
+    changes.require(&call.mount.view, &definition_path(name), definition.revision);
+    changes.put(&call.mount.view, &definition_path(name), &encode(&considered)?);
+    changes.create(&call.mount.view, &open_path(name), &encode(&attempt)?);
+    won(call.parts.barrier.commit(changes).await, attempt)
+}
+
+/// The claim on an attempt that is there; `None` when somebody else was first.
+async fn take(
+    call: &Call,
+    name: &str,
+    attempt: Attempt,
+    record: &Record,
+    agent: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<Attempt>, Error> {
+    let attempt = attempt.claimed(agent, now).map_err(refused)?;
+    let mut changes = Changes::new();
+    store(call, name, &attempt, Some(record), &mut changes)?;
+    won(call.parts.barrier.commit(changes).await, attempt)
+}
+
+fn won<T>(committed: Result<T, BarrierError>, attempt: Attempt) -> Result<Option<Attempt>, Error> {
+    match committed {
+        Ok(_) => Ok(Some(attempt)),
+        Err(BarrierError::Conflict { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Puts the row into `changes`. A row that came to its end moves to the history; a failed one stays open, because a person
+/// decides about it.
+pub(super) fn store(
+    call: &Call,
+    name: &str,
+    attempt: &Attempt,
+    before: Option<&Record>,
+    changes: &mut Changes,
+) -> Result<(), Error> {
+    let view = &call.mount.view;
+    if let Some(before) = before {
+        changes.require(view, &open_path(name), before.revision);
+    }
+    match attempt.state {
+        State::Running | State::Failed => changes.put(view, &open_path(name), &encode(attempt)?),
+        State::Succeeded | State::Aborted => {
+            changes.delete(view, &open_path(name));
+            changes.create(view, &ended_path(name, attempt), &encode(attempt)?);
+        }
+    }
+    Ok(())
+}
+
+/// Commits a report or a verb. Losing a race means that the row has moved on, which is the caller's to learn.
+pub(super) async fn commit(call: &Call, changes: Changes) -> Result<(), Error> {
+    match call.parts.barrier.commit(changes).await {
+        Ok(_) => Ok(()),
+        Err(BarrierError::Conflict { .. }) => Err(Error::Busy(Duration::from_secs(1))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) fn refused(refused: Refused) -> Error {
+    Error::invalid(refused.to_string())
+}
+
+/// The answer to a claim: what the step needs, the value included from the push on.
+async fn work(call: &Call, attempt: &Attempt, rotation: &Rotation) -> Result<Response, Error> {
+    let handed_out = matches!(attempt.step, Step::Push | Step::Settle);
+    let value = match attempt.version.and_then(|version| u32::try_from(version).ok()).filter(|_| handed_out) {
+        Some(number) => {
+            let mount = secret_mount(call, rotation)?;
+            let secrets = Secrets::new(&call.parts.barrier, &mount.view, call.parts.clock.now());
+            let found = secrets.read(&rotation.path, Which::Number(number)).await?;
+            member(found.data().unwrap_or_default(), &rotation.field)
+        }
+        None => None,
+    };
+    Ok(Response::json(Json::of(&Work { attempt, rotation, value })?))
+}
+
+/// One text member of a secret's data.
+fn member(data: &[u8], field: &str) -> Option<Zeroizing<String>> {
+    let data: BTreeMap<String, &RawValue> = serde_json::from_slice(data).ok()?;
+    serde_json::from_str(data.get(field)?.get()).ok().map(Zeroizing::new)
+}
+
+fn secret_mount(call: &Call, rotation: &Rotation) -> Result<Arc<Mount>, Error> {
+    let table = call.parts.mounts.table();
+    let mount = table.at(&rotation.mount).cloned();
+    mount.ok_or_else(|| Error::invalid("the mount of the rotation's secret is gone"))
+}
+
+/// Names of all records below `folder`.
+pub(super) async fn names(call: &Call, folder: &str) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    let mut open = vec![String::new()];
+    while let Some(below) = open.pop() {
+        for entry in call.mount.view.list(&format!("{folder}{below}")).await? {
+            match entry.ends_with('/') {
+                true => open.push(format!("{below}{entry}")),
+                false => names.push(format!("{below}{entry}")),
+            }
+        }
+    }
+    names.sort();
+    Ok(names)
+}
