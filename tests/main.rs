@@ -3,5 +3,6 @@
 
 mod crash;
 mod harness;
+mod run;
 mod tidy;
 mod wire;

@@ -175,8 +175,14 @@ pub(crate) enum Command {
     Audit(command::audit::AuditArgs),
     /// Run a program with secrets in its environment and its output masked
     Run(command::run::RunArgs),
+    /// Define rotations of secrets, run them, see what came of them
+    Rotate(command::rotate::RotateArgs),
+    /// Do the work of rotations next to their targets
+    Agent(command::agent::AgentArgs),
     /// Look for leaked credentials in files and in the history of a repository
     Scan(command::scan::ScanArgs),
+    /// Show the whole product at work on real input, within a minute
+    Demo(command::demo::DemoArgs),
     /// Write the completions of a shell
     Completions(command::completions::CompletionsArgs),
     /// Show the version

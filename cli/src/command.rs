@@ -1,15 +1,19 @@
 //! One file for each word of the command line; here they are told apart and run.
 
+pub(crate) mod agent;
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod completions;
+pub(crate) mod demo;
 pub(crate) mod generic;
 pub(crate) mod kv;
 pub(crate) mod lease;
+mod live;
 pub(crate) mod login;
 pub(crate) mod mount;
 pub(crate) mod operator;
 pub(crate) mod policy;
+pub(crate) mod rotate;
 pub(crate) mod run;
 pub(crate) mod scan;
 pub(crate) mod secrets;
@@ -19,7 +23,7 @@ pub(crate) mod unwrap;
 
 use std::future::Future;
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, Connection};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output;
@@ -31,10 +35,12 @@ pub(crate) type Outcome = Result<Exit, Failure>;
 pub(crate) fn run(arguments: Arguments) -> Outcome {
     let at = &arguments.connection;
     match arguments.command {
+        Command::Agent(args) => client(args.run(at)),
         Command::Audit(args) => client(args.run(at)),
         Command::Auth(args) => client(args.run(at)),
         Command::Completions(args) => args.run(),
         Command::Delete(args) => client(args.run(at)),
+        Command::Demo(args) => client(args.run()),
         Command::Kv(args) => client(args.run(at)),
         Command::Lease(args) => client(args.run(at)),
         Command::List(args) => client(args.run(at)),
@@ -44,7 +50,8 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Policy(args) => client(args.run(at)),
         Command::Read(args) => client(args.run(at)),
         Command::Run(args) => client(args.run(at)),
-        Command::Scan(args) => scan_with(&args),
+        Command::Rotate(args) => client(args.run(at)),
+        Command::Scan(args) => scan_with(&args, at),
         Command::Secrets(args) => client(args.run(at)),
         Command::Status(args) => client(args.run(at)),
         Command::Token(args) => client(args.run(at)),
@@ -64,9 +71,17 @@ fn client(command: impl Future<Output = Outcome>) -> Outcome {
     runtime.block_on(Box::pin(command))
 }
 
-fn scan_with(args: &scan::ScanArgs) -> Outcome {
+fn scan_with(args: &scan::ScanArgs, at: &Connection) -> Outcome {
     use std::error::Error as _;
-    match scan::run(args, None) {
+    let mut store = None;
+    if args.wants_store() {
+        let server = at.client()?;
+        client(async {
+            store = Some(live::store(server).await?);
+            Ok(Exit::Done)
+        })?;
+    }
+    match scan::run(args, store) {
         Ok(outcome) => Ok(Exit::Of(args.exit_code(outcome))),
         Err(failure) => {
             let cause = failure.source().map_or_else(String::new, |cause| format!(": {cause}"));
