@@ -15,6 +15,8 @@ mod renew;
 mod revoke;
 mod row;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 mod wrapping;
 
@@ -178,6 +180,7 @@ impl Tokens {
             revoked_prefixes: ArcSwap::default(),
         };
         tokens.load_revoked_prefixes().await?;
+        tokens.begin_calendar().await?;
         Ok(tokens)
     }
 

@@ -9,6 +9,8 @@ use crate::error::Error;
 use crate::lease::LeaseRow;
 use crate::store::Revision;
 
+/// The row with the first bucket that is not swept yet.
+const SWEPT: &str = "swept";
 /// Tokens that one commit removes.
 const BATCH: usize = 64;
 /// Tokens that one round removes.
@@ -163,12 +165,21 @@ impl Tokens {
         Ok(())
     }
 
+    /// Notes where the sweep of the calendar begins, before the first token of a store is made.
+    pub(super) async fn begin_calendar(&self) -> Result<(), Error> {
+        if self.view.get(SWEPT).await?.is_none() {
+            let mut changes = Changes::new();
+            changes.require_absent(&self.view, SWEPT);
+            changes.put(&self.view, SWEPT, &row::json(&row::bucket(self.now()))?);
+            self.commit_sweep(changes).await?;
+        }
+        Ok(())
+    }
+
     async fn sweep_expired(&self, budget: &mut usize) -> Result<(), Error> {
         let now = self.now();
         let current = row::bucket(now);
-        let kept = self.view.get("swept").await?;
-        // Nothing can have expired before the first round of a store's life.
-        let start = match &kept {
+        let start = match self.view.get(SWEPT).await? {
             Some(record) => serde_json::from_slice(record.value.expose()).map_err(Error::internal)?,
             None => current,
         };
@@ -190,9 +201,9 @@ impl Tokens {
                 next = bucket + 1;
             }
         }
-        if next != start || kept.is_none() {
+        if next != start {
             let mut changes = Changes::new();
-            changes.put(&self.view, "swept", &row::json(&next)?);
+            changes.put(&self.view, SWEPT, &row::json(&next)?);
             self.barrier.commit(changes).await?;
         }
         Ok(())
