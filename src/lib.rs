@@ -7,11 +7,13 @@
 pub mod audit;
 pub mod barrier;
 pub mod clock;
+pub mod config;
 pub mod door;
 pub mod engine;
 pub mod error;
 pub mod hardening;
 pub mod hashing;
+pub mod http;
 pub mod lease;
 pub mod lockout;
 pub mod mount;

@@ -44,6 +44,11 @@ impl Fields {
         Ok(Self { text, spans })
     }
 
+    /// A body that is no JSON: it has no fields, and [`Fields::body`] is all there is.
+    pub fn opaque(text: Protected) -> Self {
+        Self { text, spans: Vec::new() }
+    }
+
     /// The fields of a value that was serialized here, for calls between engines and for tests.
     pub fn of(value: &impl serde::Serialize) -> Result<Self, Error> {
         Self::parse(Protected::new(serde_json::to_vec(value).map_err(Error::internal)?))

@@ -1,0 +1,219 @@
+//! The configuration file's stanzas.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::field::{LEVELS, Stanza};
+use super::{Bind, Config, ConfigError, ListenerConfig, LogLevel, SealSetting, StorageConfig};
+use crate::audit::AuditConfig;
+use crate::http::limits::Limits;
+use crate::http::tls::TlsFiles;
+use crate::token::Lifetimes;
+
+pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
+    let members = if text.trim_start().starts_with('{') {
+        serde_json::from_str::<Map<String, Value>>(text).map_err(|error| ConfigError::Syntax { line: error.line() })?
+    } else {
+        hcl::from_str::<Map<String, Value>>(text).map_err(|error| ConfigError::Syntax { line: line_of(&error) })?
+    };
+    let mut root = Stanza::new("", members);
+    let config = Config {
+        storage: storage(&mut root)?,
+        listeners: listeners(&mut root)?,
+        seal: seal(&mut root)?,
+        audit: audit(&mut root)?,
+        lifetimes: lifetimes(&mut root)?,
+        api_addr: root.text("api_addr")?,
+        cluster_name: root.text("cluster_name")?.unwrap_or_else(|| "turnlock".to_owned()),
+        log_level: log_level(&mut root)?,
+        disable_mlock: root.flag("disable_mlock")?.unwrap_or(false),
+    };
+    // There is none, so a file that asks for none is right.
+    if root.flag("ui")? == Some(true) {
+        return Err(ConfigError::Unsupported { place: "ui".to_owned() });
+    }
+    root.end()?;
+    Ok(config)
+}
+
+fn line_of(error: &hcl::Error) -> usize {
+    match error {
+        hcl::Error::Parse(error) => error.location().line(),
+        _ => 1,
+    }
+}
+
+fn log_level(root: &mut Stanza) -> Result<LogLevel, ConfigError> {
+    let text = root.text("log_level")?.unwrap_or_default();
+    LogLevel::parse(&text).ok_or_else(|| root.invalid("log_level", LEVELS))
+}
+
+fn lifetimes(root: &mut Stanza) -> Result<Lifetimes, ConfigError> {
+    let standard = Lifetimes::default();
+    let max = root.duration("max_lease_ttl")?.unwrap_or(standard.max);
+    let default = root.duration("default_lease_ttl")?.unwrap_or(standard.default.min(max));
+    if default > max || max.is_zero() {
+        return Err(root.invalid("default_lease_ttl", "at most max_lease_ttl, and neither may be zero"));
+    }
+    Ok(Lifetimes { default, max })
+}
+
+fn storage(root: &mut Stanza) -> Result<StorageConfig, ConfigError> {
+    let mut blocks = root.blocks("storage")?;
+    blocks.extend(root.blocks("backend")?);
+    let mut blocks = blocks.into_iter();
+    let Some((label, mut stanza)) = blocks.next() else {
+        return Err(ConfigError::Missing { place: "the stanza storage".to_owned() });
+    };
+    if blocks.next().is_some() {
+        return Err(root.invalid("storage", "one stanza"));
+    }
+    let storage = match label.as_deref() {
+        Some("sled" | "file") => StorageConfig::Sled(PathBuf::from(stanza.required("path")?)),
+        Some("inmem") => StorageConfig::Memory,
+        _ => return Err(unsupported_kind("storage", label)),
+    };
+    stanza.end()?;
+    Ok(storage)
+}
+
+fn unsupported_kind(stanza: &str, label: Option<String>) -> ConfigError {
+    match label {
+        Some(label) => ConfigError::Unsupported { place: format!("{stanza} {label:?}") },
+        None => ConfigError::Missing { place: format!("the type of {stanza}") },
+    }
+}
+
+fn listeners(root: &mut Stanza) -> Result<Vec<ListenerConfig>, ConfigError> {
+    let mut listeners = Vec::new();
+    for (label, mut stanza) in root.blocks("listener")? {
+        let limits = limits(&mut stanza)?;
+        let bind = match label.as_deref() {
+            Some("tcp") => tcp(&mut stanza)?,
+            Some("unix") => unix(&mut stanza)?,
+            _ => return Err(unsupported_kind("listener", label)),
+        };
+        stanza.end()?;
+        listeners.push(ListenerConfig { bind, limits });
+    }
+    if listeners.is_empty() {
+        return Err(ConfigError::Missing { place: "a stanza listener".to_owned() });
+    }
+    Ok(listeners)
+}
+
+fn tcp(stanza: &mut Stanza) -> Result<Bind, ConfigError> {
+    let address = stanza.address("address", "127.0.0.1:8200")?;
+    let disabled = stanza.flag("tls_disable")?.unwrap_or(false);
+    let (certificate, key) = (stanza.text("tls_cert_file")?, stanza.text("tls_key_file")?);
+    let only_tls13 = match stanza.text("tls_min_version")?.as_deref() {
+        None | Some("tls12") => false,
+        Some("tls13") => true,
+        Some(_) => return Err(stanza.invalid("tls_min_version", "\"tls12\" or \"tls13\"")),
+    };
+    let tls = match (disabled, certificate, key) {
+        (true, ..) => None,
+        (false, Some(certificate), Some(key)) => {
+            Some(TlsFiles { certificate: certificate.into(), key: key.into(), only_tls13 })
+        }
+        (false, None, _) => return Err(ConfigError::Missing { place: stanza.place("tls_cert_file") }),
+        (false, _, None) => return Err(ConfigError::Missing { place: stanza.place("tls_key_file") }),
+    };
+    Ok(Bind::Tcp(address, tls))
+}
+
+fn unix(stanza: &mut Stanza) -> Result<Bind, ConfigError> {
+    let path = PathBuf::from(stanza.required("address")?);
+    let mode = match stanza.text("socket_mode")? {
+        None => 0o600,
+        Some(text) => {
+            let mode = u32::from_str_radix(&text, 8).ok().filter(|mode| *mode <= 0o777);
+            mode.ok_or_else(|| stanza.invalid("socket_mode", "permissions in octal digits, as in \"660\""))?
+        }
+    };
+    stanza.flag("tls_disable")?;
+    Ok(Bind::Unix(path, mode))
+}
+
+fn limits(stanza: &mut Stanza) -> Result<Limits, ConfigError> {
+    let mut limits = Limits::default();
+    if let Some(bytes) = stanza.bytes("max_request_size")? {
+        let bytes = usize::try_from(bytes).ok().filter(|bytes| (1024..=limits.in_flight_bytes).contains(bytes));
+        limits.max_request_bytes =
+            bytes.ok_or_else(|| stanza.invalid("max_request_size", "between 1 KiB and 64 MiB"))?;
+    }
+    for (name, target) in [
+        ("http_read_header_timeout", &mut limits.head_timeout),
+        ("http_read_timeout", &mut limits.body_timeout),
+        ("http_write_timeout", &mut limits.stall_timeout),
+    ] {
+        if let Some(duration) = stanza.duration(name)? {
+            if duration < Duration::from_secs(1) {
+                return Err(stanza.invalid(name, "at least one second"));
+            }
+            *target = duration;
+        }
+    }
+    for network in stanza.list("x_forwarded_for_authorized_addrs")? {
+        let parsed = network.parse().ok().or_else(|| network.parse::<std::net::IpAddr>().ok().map(Into::into));
+        let expected = "a list of IP addresses or networks";
+        limits
+            .trusted_proxies
+            .push(parsed.ok_or_else(|| stanza.invalid("x_forwarded_for_authorized_addrs", expected))?);
+    }
+    Ok(limits)
+}
+
+fn seal(root: &mut Stanza) -> Result<SealSetting, ConfigError> {
+    let mut blocks = root.blocks("seal")?.into_iter();
+    let Some((label, mut stanza)) = blocks.next() else { return Ok(SealSetting::Shares) };
+    if blocks.next().is_some() {
+        return Err(root.invalid("seal", "one stanza"));
+    }
+    let setting = match label.as_deref() {
+        Some("shamir") => SealSetting::Shares,
+        Some("static") => {
+            let text = stanza.required("current_key")?;
+            let expected = "where the key is: \"file:///path\", \"env://NAME\" or \"credential://name\"";
+            // Never the key itself: this file is read by more people than may have it.
+            match text.split_once("://") {
+                Some(("file", path)) if path.starts_with('/') => SealSetting::KeyFile(path.into()),
+                Some(("env", name)) if !name.is_empty() => SealSetting::KeyVariable(name.to_owned()),
+                Some(("credential", name)) if !name.is_empty() && !name.contains('/') => {
+                    SealSetting::KeyCredential(name.to_owned())
+                }
+                _ => return Err(stanza.invalid("current_key", expected)),
+            }
+        }
+        _ => return Err(unsupported_kind("seal", label)),
+    };
+    stanza.text("current_key_id")?;
+    stanza.end()?;
+    Ok(setting)
+}
+
+fn audit(root: &mut Stanza) -> Result<Option<AuditConfig>, ConfigError> {
+    let mut blocks = root.blocks("audit")?.into_iter();
+    let Some((label, mut stanza)) = blocks.next() else { return Ok(None) };
+    if blocks.next().is_some() {
+        return Err(root.invalid("audit", "one stanza"));
+    }
+    if label.as_deref() != Some("file") {
+        return Err(unsupported_kind("audit", label));
+    }
+    let path = match stanza.text("path")? {
+        Some(path) => path,
+        None => stanza.required("file_path")?,
+    };
+    let config = AuditConfig {
+        name: "file".to_owned(),
+        path: path.into(),
+        rotate_bytes: stanza.bytes("rotate_bytes")?.unwrap_or(256 << 20).max(64 << 10),
+        rotate_age: stanza.duration("rotate_duration")?.unwrap_or_default(),
+        description: stanza.text("description")?.unwrap_or_default(),
+    };
+    stanza.end()?;
+    Ok(Some(config))
+}

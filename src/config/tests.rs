@@ -1,0 +1,110 @@
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{Bind, Config, LogLevel, Overrides, SealSetting, StorageConfig};
+
+const FULL: &str = r#"
+storage "sled" { path = "/var/lib/turnlock" }
+listener "tcp" {
+  address = "0.0.0.0:8200"
+  tls_cert_file = "/etc/cert.pem"
+  tls_key_file = "/etc/key.pem"
+  tls_min_version = "tls13"
+  max_request_size = "1MiB"
+  x_forwarded_for_authorized_addrs = ["10.0.0.0/8", "192.0.2.1"]
+}
+listener "unix" { address = "/run/turnlock.sock" }
+seal "static" { current_key = "file:///etc/unseal.key" }
+audit "file" { path = "/var/log/audit.log" }
+default_lease_ttl = "1h"
+max_lease_ttl = "24h"
+log_level = "warn"
+"#;
+
+#[test]
+fn a_full_file_is_read_in_hcl() {
+    let config = Config::parse(FULL).unwrap();
+    assert_eq!(config.storage, StorageConfig::Sled("/var/lib/turnlock".into()));
+    assert_eq!(config.listeners.len(), 2);
+    assert!(matches!(&config.listeners[0].bind, Bind::Tcp(_, Some(tls)) if tls.only_tls13));
+    assert_eq!(config.listeners[0].limits.max_request_bytes, 1 << 20);
+    assert_eq!(config.listeners[0].limits.trusted_proxies.len(), 2);
+    assert_eq!(config.listeners[1].bind, Bind::Unix("/run/turnlock.sock".into(), 0o600));
+    assert_eq!(config.seal, SealSetting::KeyFile("/etc/unseal.key".into()));
+    assert_eq!(config.lifetimes.default, Duration::from_secs(3600));
+    assert!(config.audit.is_some());
+}
+
+#[test]
+fn json_says_the_same() {
+    let json = r#"{"storage": {"inmem": {}}, "listener": [{"tcp": {"address": "127.0.0.1:1", "tls_disable": 1}}, {"unix": {"address": "/s"}}]}"#;
+    let config = Config::parse(json).unwrap();
+    assert_eq!((config.storage, config.listeners.len()), (StorageConfig::Memory, 2));
+}
+
+#[test]
+fn what_is_not_supported_is_named_with_its_place() {
+    let base = "storage \"inmem\" {}\nlistener \"tcp\" { tls_disable = true }\n";
+    assert!(Config::parse(base).is_ok());
+    for (more, text) in [
+        ("ui = true", "ui is not supported"),
+        ("plugin_directory = \"/x\"", "plugin_directory is not supported"),
+        ("seal \"awskms\" { region = \"x\" }", "seal \"awskms\" is not supported"),
+        (
+            "seal \"static\" { current_key = \"tlk_canary_key\" }",
+            "current_key in seal \"static\" must be where the key is",
+        ),
+        ("audit \"socket\" { address = \"x\" }", "audit \"socket\" is not supported"),
+        ("listener \"tcp\" { address = \"x\" }", "address in listener \"tcp\" must be an IP address"),
+        ("listener \"tcp\" { }", "tls_cert_file in listener \"tcp\" is missing"),
+        (
+            "listener \"tcp\" { proxy_protocol_behavior = \"x\"\n tls_disable = true }",
+            "proxy_protocol_behavior in listener \"tcp\" is not supported",
+        ),
+        ("listener \"tcp\" { tls_min_version = \"tls10\" }", "tls_min_version in listener \"tcp\" must be"),
+        ("listener \"unix\" { }", "address in listener \"unix\" is missing"),
+        ("default_lease_ttl = \"soon\"", "default_lease_ttl must be a duration"),
+        ("max_lease_ttl = \"1m\"\ndefault_lease_ttl = \"1h\"", "default_lease_ttl must be at most"),
+        ("log_level = \"loud\"", "log_level must be"),
+        ("disable_mlock = \"maybe\"", "disable_mlock must be true or false"),
+        ("storage \"sled\" { path = \"/x\" }", "storage must be one stanza"),
+        ("this is no HCL", "not valid HCL or JSON, line 3"),
+    ] {
+        let error = Config::parse(&format!("{base}{more}")).unwrap_err().to_string();
+        assert!(error.contains(text), "{more}: {error}");
+        assert!(!error.contains("canary"));
+    }
+    for (text, missing) in
+        [("storage \"inmem\" {}", "a stanza listener"), ("listener \"tcp\" { tls_disable = true }", "storage")]
+    {
+        assert!(Config::parse(text).unwrap_err().to_string().contains(missing));
+    }
+    assert!(
+        Config::parse("storage \"raft\" {}").unwrap_err().to_string().contains("storage \"raft\" is not supported")
+    );
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let environment = Overrides::from_environment(|name| match name {
+        "VAULT_LOG_LEVEL" => Some("debug".to_owned()),
+        "TURNLOCK_API_ADDR" => Some("https://a".to_owned()),
+        "VAULT_API_ADDR" => Some("https://b".to_owned()),
+        _ => None,
+    })
+    .unwrap();
+    let config = Config::parse(FULL).unwrap().with(environment.clone());
+    assert_eq!((config.log_level, config.api_addr.as_deref()), (LogLevel::Debug, Some("https://a")));
+    let flags = Overrides { log_level: Some(LogLevel::Trace), ..Overrides::default() };
+    assert_eq!(Config::parse(FULL).unwrap().with(flags.over(environment)).log_level, LogLevel::Trace);
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_answered_without_a_panic(text in "\\PC{0,80}") {
+        let _ = Config::parse(&text);
+    }
+}

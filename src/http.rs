@@ -1,0 +1,189 @@
+//! The edge: bytes of a connection to a [`Request`], and a [`Response`] to bytes. Everything here runs before anybody is
+//! known, so every step is bounded and grows with the length of the input at most.
+
+mod answer;
+mod io;
+pub mod limits;
+pub mod listener;
+mod parse;
+#[cfg(test)]
+mod tests;
+pub mod tls;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use ::http::request::Parts as Head;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use futures_util::FutureExt as _;
+use http_body_util::BodyExt as _;
+use turnlock_core::Protected;
+use uuid::Uuid;
+
+use crate::door;
+use crate::error::Error;
+use crate::request::{Fields, Operation, Peer, Request};
+use crate::response::Response;
+use crate::server::Server;
+use limits::{Budget, Limits};
+
+/// What every request of the edge needs.
+struct Edge {
+    server: Arc<Server>,
+    limits: Limits,
+    budget: Budget,
+}
+
+/// The API as a service: for listeners, and for callers in the same process.
+pub fn router(server: Arc<Server>, limits: Limits) -> Router {
+    let budget = Budget::new(&limits);
+    Router::new().fallback(serve).with_state(Arc::new(Edge { server, limits, budget }))
+}
+
+async fn serve(State(edge): State<Arc<Edge>>, request: http::Request<Body>) -> http::Response<Body> {
+    let id = Uuid::new_v4();
+    let (head, body) = request.into_parts();
+    let head_only = head.method == http::Method::HEAD;
+    // What follows on a connection after a chunked body was framed by whoever sent it. A proxy in front may have framed
+    // it otherwise, so nothing that follows is taken for a request.
+    let close = head.version < http::Version::HTTP_2 && head.headers.contains_key(http::header::TRANSFER_ENCODING);
+    let outcome = match head.uri.path().strip_prefix("/v1/") {
+        Some(path) => answer_v1(&edge, id, path, &head, body).await,
+        None => Err(Error::NoRoute),
+    };
+    answer::write(id, outcome, head_only, close)
+}
+
+async fn answer_v1(edge: &Arc<Edge>, id: Uuid, path: &str, head: &Head, body: Body) -> Result<Response, Error> {
+    let server = &edge.server;
+    let peer = parse::peer(head, &edge.limits);
+    let received = server.clock.now();
+    let mut early = server.audit.early(id, received, peer);
+    let parsed = async {
+        let parsed = parse::head(path, head, &mut early)?;
+        let body = read_body(edge, head, parsed.token.as_ref(), body).await?;
+        // The bytes of the body count until the request is answered.
+        let (text, held) = body;
+        let fields = parse::fields(head, parsed.operation, &parsed.path, text)?;
+        Ok((parsed, fields, held))
+    };
+    let (parsed, fields, held) = match parsed.await {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            door::refuse(server, early, &error).await?;
+            return Err(error);
+        }
+    };
+    let request = Request {
+        id,
+        operation: parsed.operation,
+        path: parsed.path,
+        query: parsed.query,
+        fields,
+        token: parsed.token,
+        wrap_ttl: parsed.wrap_ttl,
+        peer,
+        received,
+    };
+    enter(server.clone(), request, held).await
+}
+
+/// Through the door. A write runs in a task of its own, so that a client that goes away cannot cut it in half; a panic
+/// ends one request and nothing else.
+async fn enter(server: Arc<Server>, request: Request, held: limits::Held) -> Result<Response, Error> {
+    let write = request.operation != Operation::Read && request.operation.is_write();
+    let work = async move {
+        let outcome = door::enter(&server, request).await;
+        drop(held);
+        outcome
+    };
+    let panicked = || Error::internal("a handler panicked");
+    if write {
+        return tokio::spawn(work).await.unwrap_or_else(|_| Err(panicked()));
+    }
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
+}
+
+/// The whole body within its limits: small ones of anybody, larger ones only of live tokens.
+async fn read_body(
+    edge: &Edge,
+    head: &Head,
+    token: Option<&Protected>,
+    mut body: Body,
+) -> Result<(Protected, limits::Held), Error> {
+    let limits = &edge.limits;
+    let announced = parse::content_length(head)?;
+    if announced.is_some_and(|length| length > limits.max_request_bytes) {
+        return Err(Error::TooLarge(limits.max_request_bytes));
+    }
+    let mut held = limits::Held::default();
+    if announced == Some(0) || hyper::body::Body::is_end_stream(&body) {
+        return Ok((Protected::new(Vec::new()), held));
+    }
+    let mut known = false;
+    let mut text = zeroize::Zeroizing::new(Vec::new());
+    if let Some(length) = announced {
+        known = admit(edge, token, length, known).await?;
+        edge.budget.hold(&mut held, length, known)?;
+        text.reserve_exact(length);
+    }
+    let deadline = tokio::time::Instant::now() + limits.body_timeout;
+    loop {
+        let step = limits.stall_timeout;
+        let until = deadline.min(tokio::time::Instant::now() + step);
+        let frame = tokio::time::timeout_at(until, body.frame());
+        let Some(frame) = frame.await.map_err(|_| Error::invalid("request body came too slowly"))? else { break };
+        let frame = frame.map_err(|_| Error::invalid("request body could not be read"))?;
+        let Ok(bytes) = frame.into_data() else { continue };
+        let length = text.len() + bytes.len();
+        if length > limits.max_request_bytes {
+            return Err(Error::TooLarge(limits.max_request_bytes));
+        }
+        if length > text.capacity() {
+            known = admit(edge, token, length, known).await?;
+            grow(&mut text, length, &edge.budget, &mut held, known)?;
+        }
+        text.extend_from_slice(&bytes);
+    }
+    Ok((Protected::new(std::mem::take(&mut *text)), held))
+}
+
+/// A larger buffer; the old one is wiped, which growing in place would not do.
+fn grow(
+    text: &mut zeroize::Zeroizing<Vec<u8>>,
+    length: usize,
+    budget: &Budget,
+    held: &mut limits::Held,
+    known: bool,
+) -> Result<(), Error> {
+    let capacity = length.next_power_of_two().max(4096);
+    budget.hold(held, capacity - text.capacity(), known)?;
+    let mut larger = zeroize::Zeroizing::new(Vec::with_capacity(capacity));
+    larger.extend_from_slice(text);
+    *text = larger;
+    Ok(())
+}
+
+/// Whether a body of `length` bytes may be read; answers whether the sender is known to hold a live token.
+async fn admit(edge: &Edge, token: Option<&Protected>, length: usize, known: bool) -> Result<bool, Error> {
+    if known || length <= edge.limits.max_anonymous_bytes {
+        return Ok(known);
+    }
+    let token = token.ok_or(Error::Denied)?;
+    let parts = edge.server.parts()?;
+    match parts.tokens.find_text(&parts, token).await? {
+        Some(_) => Ok(true),
+        None => Err(Error::Denied),
+    }
+}
+
+/// The peer of a connection, put beside each of its requests by the listener.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Connected(pub(crate) Peer);
+
+/// Fields of a body in one of the accepted forms.
+fn body_fields(text: Protected) -> Result<Fields, Error> {
+    Fields::parse(text)
+}

@@ -1,0 +1,234 @@
+//! Listeners: accept connections within limits, serve HTTP/1.1 and HTTP/2 on them, drain at the end.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tower::ServiceExt as _;
+
+use super::Connected;
+use super::io::Timed;
+use super::limits::Limits;
+use super::tls::Tls;
+use crate::request::Peer;
+
+/// Largest head of a request in bytes: a token of 8 KiB and the rest.
+const HEAD_BYTES: usize = 32 << 10;
+/// Most headers of a request.
+const MAX_HEADERS: usize = 100;
+/// Requests at one time on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 100;
+/// What one HTTP/2 stream and one connection may send ahead.
+const WINDOW_BYTES: u32 = 64 << 10;
+
+/// Something that accepts connections.
+pub enum Listener {
+    /// TCP, with TLS unless there is none.
+    Tcp(TcpListener, Option<Arc<Tls>>),
+    /// A Unix socket; the file is removed at the end.
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    /// Binds a Unix socket that only its owner may connect to, unless `mode` says otherwise. Takes the place of a socket
+    /// that nobody listens on any more.
+    pub fn unix(path: PathBuf, mode: u32) -> io::Result<Self> {
+        match std::os::unix::net::UnixStream::connect(&path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(&path)?,
+            _ => {}
+        }
+        // Nobody may connect between bind and chmod.
+        let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+        let bound = UnixListener::bind(&path);
+        rustix::process::umask(before);
+        let bound = bound?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
+        Ok(Self::Unix(bound, path))
+    }
+
+    /// Accepts until `stop` changes, then waits up to `drain` for the requests under way.
+    pub async fn run(self, router: Router, limits: Limits, mut stop: watch::Receiver<bool>, drain: Duration) {
+        let gate = Arc::new(Gate::new(&limits));
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                _ = stop.changed() => break,
+                // Reaps what has ended.
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                accepted = self.accept() => match accepted {
+                    Ok((stream, peer, tls)) => {
+                        let Some(pass) = gate.admit(peer) else { continue };
+                        let connection = Connection {
+                            router: router.clone(), limits: limits.clone(), stop: stop.clone(), peer, tls,
+                        };
+                        connections.spawn(async move {
+                            connection.run(stream).await;
+                            drop(pass);
+                        });
+                    }
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
+                        // Out of file descriptors, most likely: the next try would fail at once.
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                },
+            }
+        }
+        let drained = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(drain, drained).await.is_err() {
+            tracing::warn!("connections were cut at the end of the time for draining");
+        }
+        if let Self::Unix(_, path) = &self {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    async fn accept(&self) -> io::Result<(Stream, Peer, Option<Arc<Tls>>)> {
+        match self {
+            Self::Tcp(listener, tls) => {
+                let (stream, address) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((Box::new(stream), Peer::Ip(address.ip().to_canonical()), tls.clone()))
+            }
+            Self::Unix(listener, _) => Ok((Box::new(listener.accept().await?.0), Peer::Unix, None)),
+        }
+    }
+}
+
+/// A byte stream of either kind.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+type Stream = Box<dyn Duplex>;
+
+/// One connection on its way through its life.
+struct Connection {
+    router: Router,
+    limits: Limits,
+    stop: watch::Receiver<bool>,
+    peer: Peer,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Connection {
+    async fn run(self, stream: Stream) {
+        let stream = Timed::new(stream, self.limits.stall_timeout, 4 * self.limits.head_timeout);
+        match self.tls.clone() {
+            None => self.serve(stream).await,
+            Some(tls) => {
+                if let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_secs(10), tls.accept(stream)).await {
+                    self.serve(stream).await;
+                }
+            }
+        }
+    }
+
+    async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(mut self, stream: S) {
+        let peer = Connected(self.peer);
+        let service = self.router.clone().map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(peer);
+            request
+        });
+        let builder = builder(&self.limits);
+        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            _ = self.stop.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            // A client's fault nearly always, and it can make as many as it likes.
+            tracing::debug!(error = error.as_ref() as &dyn std::error::Error, "a connection ended early");
+        }
+    }
+}
+
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(MAX_HEADERS);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(HEAD_BYTES as u32)
+        .max_pending_accept_reset_streams(Some(20))
+        .max_local_error_reset_streams(Some(64))
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(4 * WINDOW_BYTES)
+        .max_send_buf_size(WINDOW_BYTES as usize)
+        .keep_alive_interval(Some(Duration::from_secs(30)))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+/// Counts connections, of all and of each address.
+struct Gate {
+    all: Arc<Semaphore>,
+    // Held for one look-up, never across a wait.
+    peers: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    most_of_one: usize,
+}
+
+/// A connection's place; given back when dropped.
+struct Pass {
+    _place: tokio::sync::OwnedSemaphorePermit,
+    peers: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    peer: Option<IpAddr>,
+}
+
+impl Gate {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS))),
+            peers: Arc::default(),
+            most_of_one: limits.max_connections_per_peer,
+        }
+    }
+
+    fn admit(&self, peer: Peer) -> Option<Pass> {
+        let place = self.all.clone().try_acquire_owned().ok()?;
+        let peer = if let Peer::Ip(address) = peer { Some(address) } else { None };
+        if let Some(address) = peer {
+            let mut peers = self.peers.lock();
+            let count = peers.entry(address).or_default();
+            if *count >= self.most_of_one {
+                return None;
+            }
+            *count += 1;
+        }
+        Some(Pass { _place: place, peers: self.peers.clone(), peer })
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let Some(address) = self.peer else { return };
+        let mut peers = self.peers.lock();
+        if let Some(count) = peers.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                peers.remove(&address);
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! TLS of a listener: certificate and key from files, read again when asked.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Where certificate and key are, and the oldest version of TLS that is spoken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain as PEM, the server's own certificate first.
+    pub certificate: PathBuf,
+    /// The key as PEM.
+    pub key: PathBuf,
+    /// Refuses TLS 1.2.
+    pub only_tls13: bool,
+}
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read or is not PEM.
+    #[error("{} cannot be read as PEM", .path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: rustls::pki_types::pem::Error,
+    },
+    /// Certificate and key do not fit together, or are of a kind that is not supported.
+    #[error("certificate and key cannot be used")]
+    Unusable(#[source] rustls::Error),
+}
+
+/// The TLS of a listener as it is now.
+pub struct Tls {
+    files: TlsFiles,
+    config: ArcSwap<ServerConfig>,
+}
+
+impl Tls {
+    /// Reads the files.
+    pub fn open(files: TlsFiles) -> Result<Self, TlsError> {
+        let config = ArcSwap::from(load(&files)?);
+        Ok(Self { files, config })
+    }
+
+    /// Reads the files again. On an error the old certificate stays in use.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.config.store(load(&self.files)?);
+        Ok(())
+    }
+
+    /// Shakes hands.
+    pub(super) async fn accept<S>(&self, stream: S) -> io::Result<tokio_rustls::server::TlsStream<S>>
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    {
+        tokio_rustls::TlsAcceptor::from(self.config.load_full()).accept(stream).await
+    }
+}
+
+fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+    let failed = |path: &PathBuf| {
+        let path = path.clone();
+        move |source| TlsError::Pem { path, source }
+    };
+    let chain = CertificateDer::pem_file_iter(&files.certificate).map_err(failed(&files.certificate))?;
+    let chain = chain.collect::<Result<Vec<_>, _>>().map_err(failed(&files.certificate))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(failed(&files.key))?;
+    let versions: &[&rustls::SupportedProtocolVersion] =
+        if files.only_tls13 { &[&rustls::version::TLS13] } else { &[&rustls::version::TLS13, &rustls::version::TLS12] };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider);
+    let builder = builder.with_protocol_versions(versions).map_err(TlsError::Unusable)?;
+    let mut config = builder.with_no_client_auth().with_single_cert(chain, key).map_err(TlsError::Unusable)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
