@@ -1,6 +1,6 @@
 //! The mount table: which engine answers where. One record holds all of it, so that a change is one commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -85,6 +85,8 @@ pub struct Mounts {
 pub struct Table {
     revision: Option<Revision>,
     mounts: BTreeMap<String, Arc<Mount>>,
+    /// Every request asks whether the mount of its token is still there.
+    by_uuid: HashMap<String, Arc<Mount>>,
     deepest: usize,
 }
 
@@ -101,7 +103,7 @@ impl Table {
 
     /// The mount whose data has `uuid`.
     pub fn by_uuid(&self, uuid: &str) -> Option<&Arc<Mount>> {
-        self.mounts.values().find(|mount| mount.entry.uuid == uuid)
+        self.by_uuid.get(uuid)
     }
 
     /// The mount with the longest path at or above `path`, and where the rest of the path starts.
@@ -180,11 +182,9 @@ impl Mounts {
             let view = self.barrier.view(&format!("mount/{}", entry.uuid));
             (entry.path.clone(), Arc::new(Mount { entry, view }))
         };
-        let table = Arc::new(Table {
-            revision: Some(record.revision),
-            mounts: entries.into_iter().map(mount).collect(),
-            deepest,
-        });
+        let mounts: BTreeMap<_, _> = entries.into_iter().map(mount).collect();
+        let by_uuid = mounts.values().map(|mount| (mount.entry.uuid.clone(), mount.clone())).collect();
+        let table = Arc::new(Table { revision: Some(record.revision), mounts, by_uuid, deepest });
         // Two reloads may cross; the newer one stays.
         self.table.rcu(|old| if old.revision > table.revision { old.clone() } else { table.clone() });
         Ok(table)

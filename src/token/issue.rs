@@ -13,7 +13,7 @@ use super::{Caller, MAX_DEPTH, TokenEntry, Tokens};
 use crate::barrier::{BarrierError, Changes};
 use crate::error::Error;
 use crate::mount::MountEntry;
-use crate::response::{Auth, Response};
+use crate::response::{Auth, Content, Envelope, Response};
 use crate::server::Parts;
 
 /// What a new token is to be.
@@ -58,7 +58,7 @@ pub struct Order<'a> {
 /// What became of an order.
 pub enum Issued {
     /// The token is there.
-    Done(Response),
+    Done(Box<Response>),
     /// A precondition of the changes that came along does not hold any more: read again and decide anew.
     Conflict,
 }
@@ -138,7 +138,7 @@ impl Tokens {
         }
         let mut response = Response::auth(auth_block(token, &entry));
         response.warnings = warnings;
-        Ok(Issued::Done(response))
+        Ok(Issued::Done(Box::new(response)))
     }
 
     /// Makes a root token: all is allowed and it never ends. `id`: its text, drawn at random otherwise.
@@ -153,12 +153,12 @@ impl Tokens {
             id,
             ..Order::default()
         };
-        match self.issue(parts, &mount.entry, order, Changes::new()).await? {
-            Issued::Done(Response { content: crate::response::Content::Envelope(envelope), .. }) => {
-                let auth = envelope.auth.ok_or_else(|| Error::internal("a token was issued without an auth block"))?;
-                Ok(auth.client_token)
-            }
-            _ => Err(Error::invalid("a token with this id exists")),
+        let Issued::Done(response) = self.issue(parts, &mount.entry, order, Changes::new()).await? else {
+            return Err(Error::invalid("a token with this id exists"));
+        };
+        match response.content {
+            Content::Envelope(Envelope { auth: Some(auth), .. }) => Ok(auth.client_token),
+            _ => Err(Error::internal("a token was issued without an auth block")),
         }
     }
 

@@ -132,7 +132,7 @@ impl Attempt<'_> {
         // A user that is removed or changed during the hash gets no token.
         changes.require(&call.mount.view, &row(name), revision);
         match call.parts.tokens.issue(&call.parts, mount, order, changes).await? {
-            Issued::Done(response) => Ok(response),
+            Issued::Done(response) => Ok(*response),
             Issued::Conflict => Err(Error::Busy(Duration::from_secs(1))),
         }
     }

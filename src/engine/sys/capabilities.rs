@@ -34,7 +34,7 @@ async fn of_token(call: &Call) -> Result<Response, Error> {
     let token = token.ok_or_else(|| Error::missing("token"))?;
     let tokens = &call.parts.tokens;
     let live = tokens.find_text(&call.parts, &token).await?.ok_or_else(|| Error::invalid("invalid token"))?;
-    shown(call, &*tokens.acl(&call.parts, &live))
+    shown(call, &tokens.acl(&call.parts, &live))
 }
 
 async fn of_accessor(call: &Call) -> Result<Response, Error> {
@@ -42,7 +42,7 @@ async fn of_accessor(call: &Call) -> Result<Response, Error> {
     let tokens = &call.parts.tokens;
     let live = tokens.find_accessor(&call.parts, &accessor).await?;
     let live = live.ok_or_else(|| Error::invalid("invalid accessor"))?;
-    shown(call, &*tokens.acl(&call.parts, &live))
+    shown(call, &tokens.acl(&call.parts, &live))
 }
 
 /// One list for each path; under `capabilities` too when there is one path, as older clients read it.

@@ -67,7 +67,7 @@ async fn exchange(call: &Call) -> Result<Response, Error> {
             return Err(refused());
         }
         match call.parts.tokens.issue(&call.parts, &call.mount.entry, order, changes).await? {
-            Issued::Done(response) => return Ok(response),
+            Issued::Done(response) => return Ok(*response),
             Issued::Conflict => {}
         }
     }

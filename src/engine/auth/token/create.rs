@@ -45,7 +45,7 @@ async fn create(call: &Call, role: Option<(&str, &Role)>, orphan: bool) -> Resul
         let order = order(call, parent, role, orphan)?;
         let mount = &call.mount.entry;
         match call.parts.tokens.issue(&call.parts, mount, order, Changes::new()).await? {
-            Issued::Done(response) => return Ok(response),
+            Issued::Done(response) => return Ok(*response),
             Issued::Conflict if call.request.fields.has("id") => {
                 return Err(Error::invalid("a token with this id exists, or the parent changed"));
             }
