@@ -82,6 +82,8 @@ pub struct Unsealing {
     pub second: i64,
     /// Shares submitted in that second.
     pub submissions: u32,
+    /// New shares in the making.
+    pub rekeying: Option<sys::Rekeying>,
 }
 
 /// What an unsealed server consists of. Dropped whole when it is sealed.

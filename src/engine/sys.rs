@@ -11,12 +11,15 @@ mod leases;
 mod mount;
 mod password_policies;
 mod policies;
+mod rekey;
 mod remount;
 mod seal;
+mod snapshot;
 mod tools;
 mod wrapping;
 
 pub(crate) use mount::default_mounts;
+pub use rekey::Rekeying;
 
 use std::sync::{Arc, LazyLock};
 
@@ -42,8 +45,10 @@ static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         mount::ROUTES,
         password_policies::ROUTES,
         policies::ROUTES,
+        rekey::ROUTES,
         remount::ROUTES,
         seal::ROUTES,
+        snapshot::ROUTES,
         tools::ROUTES,
         wrapping::ROUTES,
     ]

@@ -73,7 +73,7 @@ pub(super) async fn write(server: &Arc<Server>, request: &Request) -> Result<Res
     Response::plain(200, &initialized)
 }
 
-fn number(request: &Request, name: &'static str) -> Result<u8, Error> {
+pub(super) fn number(request: &Request, name: &'static str) -> Result<u8, Error> {
     let number = request.fields.number(name)?.ok_or_else(|| Error::missing(name))?;
     u8::try_from(number).map_err(|_| Error::invalid(format!("{name} must be at most 255")))
 }

@@ -1,7 +1,6 @@
-//! `sys/key-status`, `sys/rotate` and `sys/rekey`: terms of the keyring, and new shares.
+//! `sys/key-status` and `sys/rotate`: terms of the keyring.
 
 use serde::Serialize;
-use serde_json::json;
 
 use crate::engine::{Access, Call, Route};
 use crate::error::Error;
@@ -33,14 +32,6 @@ pub(super) const ROUTES: &[Route] = &[
         handler: |call| Box::pin(rotate(call)),
         doc: "The same as rotate.",
     },
-    Route {
-        operations: &[Operation::Read],
-        pattern: "rekey/init",
-        access: Access::Sudo,
-        exists: None,
-        handler: |_| Box::pin(rekey_status()),
-        doc: "Whether new shares are being made.",
-    },
 ];
 
 async fn status(call: &Call) -> Result<Response, Error> {
@@ -61,8 +52,4 @@ async fn status(call: &Call) -> Result<Response, Error> {
 async fn rotate(call: &Call) -> Result<Response, Error> {
     call.parts.barrier.rotate().await?;
     Ok(Response::done())
-}
-
-async fn rekey_status() -> Result<Response, Error> {
-    Response::plain(200, &json!({ "started": false, "nonce": "", "t": 0, "n": 0, "progress": 0, "required": 0 }))
 }

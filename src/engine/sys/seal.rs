@@ -123,7 +123,8 @@ fn admit(server: &Server, unsealing: &mut Unsealing) -> Result<(), Error> {
 }
 
 async fn seal(call: &Call) -> Result<Response, Error> {
-    let _unsealing = call.server.unsealing.lock().await;
+    let mut unsealing = call.server.unsealing.lock().await;
+    unsealing.rekeying = None;
     call.server.seal();
     Ok(Response::done())
 }
