@@ -56,6 +56,16 @@ async fn serve(
     if let Some(caller) = &caller {
         entry.caller(caller);
     }
+    // Only to those who may do something there: to others it would tell which mounts exist.
+    if let Some(caller) = &caller
+        && !caller.acl.capabilities(&request.path).contains(&"deny")
+        && request.operation == Operation::Read
+        && request.query.value("help").is_some()
+        && let Some((mount, start)) = &resolved
+        && let Some(help) = engine::help(mount.entry.kind.routes(), request.path.as_str(), *start)
+    {
+        return Response::plain(200, &serde_json::json!({ "help": help, "see_also": null, "openapi": null }));
+    }
     let (mount, route, parameters) = match (resolved, found) {
         (Some((mount, _)), Found::Route(route, parameters)) => (mount, route, parameters),
         (_, found) => return Err(unroutable(&request, caller.as_ref(), &found)),

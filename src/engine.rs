@@ -176,6 +176,16 @@ pub fn find(routes: &'static [Route], operation: Operation, path: &str, start: u
     if matched { Found::WrongOperation } else { Found::Nothing }
 }
 
+/// What the routes at the part of `path` that starts at byte `start` do, for people: a line for each.
+pub fn help(routes: &'static [Route], path: &str, start: usize) -> Option<String> {
+    let docs = routes.iter().filter(|route| matches(route.pattern, path, start).is_some()).map(|route| {
+        let operations: Vec<_> = route.operations.iter().map(|operation| operation.as_str()).collect();
+        format!("{}: {}", operations.join(", "), route.doc)
+    });
+    let lines: Vec<String> = docs.collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
 fn matches(pattern: &'static str, path: &str, start: usize) -> Option<Parameters> {
     let mut parameters = Vec::new();
     let mut position = start;

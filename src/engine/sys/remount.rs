@@ -63,7 +63,8 @@ async fn remount(call: &Call) -> Result<Response, Error> {
             Ok(())
         })
         .await?;
-    Response::data_at_top(&json!({ "migration_id": Uuid::new_v4().to_string() }))
+    let moved = Response::data_at_top(&json!({ "migration_id": Uuid::new_v4().to_string() }))?;
+    Ok(moved.with_warning("the mount was moved already when this was answered; there is nothing to wait for"))
 }
 
 async fn status(call: &Call) -> Result<Response, Error> {
