@@ -26,6 +26,8 @@ pub struct Response {
 
 /// The body of an answer.
 #[derive(Debug)]
+// One for each request, moved and never kept: a box would be an allocation on the way of every read.
+#[allow(clippy::large_enum_variant)]
 pub enum Content {
     /// Nothing: 204.
     Empty,

@@ -61,7 +61,7 @@ fn what_is_not_supported_is_named_with_its_place() {
         ("listener \"tcp\" { address = \"x\" }", "address in listener \"tcp\" must be an IP address"),
         ("listener \"tcp\" { }", "tls_cert_file in listener \"tcp\" is missing"),
         (
-            "listener \"tcp\" { proxy_protocol_behavior = \"x\"\n tls_disable = true }",
+            "listener \"tcp\" {\n proxy_protocol_behavior = \"x\"\n tls_disable = true\n}",
             "proxy_protocol_behavior in listener \"tcp\" is not supported",
         ),
         ("listener \"tcp\" { tls_min_version = \"tls10\" }", "tls_min_version in listener \"tcp\" must be"),
