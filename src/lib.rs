@@ -18,6 +18,7 @@ pub mod lease;
 pub mod lockout;
 pub mod mount;
 pub mod policy;
+pub mod process;
 pub mod request;
 pub mod response;
 pub mod server;

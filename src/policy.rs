@@ -12,6 +12,20 @@ use turnlock_core::policy::{Acl, DEFAULT_POLICY, Policy, PolicyName, TemplateVal
 use crate::barrier::{Barrier, Changes, View};
 use crate::error::Error;
 
+/// Name of the policy that agents of rotations need.
+pub const AGENT_POLICY: &str = "rotation-agent";
+
+/// Its rules, where nobody has written others.
+const AGENT_RULES: &str = "\
+# What an agent needs to do the work of rotations.
+path \"rotation/claim\" {
+  capabilities = [\"update\"]
+}
+path \"rotation/report/*\" {
+  capabilities = [\"update\"]
+}
+";
+
 /// A policy in force.
 #[derive(Clone)]
 pub struct Stored {
@@ -40,7 +54,7 @@ pub struct Policies {
 }
 
 impl Policies {
-    /// Reads all policies behind an open barrier; stores `default` when it is not there.
+    /// Reads all policies behind an open barrier; stores `default` and the agent's when they are not there.
     pub async fn open(barrier: &Barrier) -> Result<Self, Error> {
         let view = barrier.view("policy");
         let policies = Self {
@@ -56,11 +70,12 @@ impl Policies {
             let policy = Arc::new(Policy::parse(&name, &text).map_err(Error::internal)?);
             parsed.insert(name, Stored { policy, version });
         }
-        let fresh = !parsed.contains_key("default");
+        let missing = [("default", DEFAULT_POLICY), (AGENT_POLICY, AGENT_RULES)];
+        let missing = missing.into_iter().filter(|(name, _)| !parsed.contains_key(*name)).collect::<Vec<_>>();
         policies.parsed.store(Arc::new(parsed));
-        if fresh {
-            let name = PolicyName::parse("default").map_err(Error::internal)?;
-            policies.write(&name, DEFAULT_POLICY).await?;
+        for (name, text) in missing {
+            let name = PolicyName::parse(name).map_err(Error::internal)?;
+            policies.write(&name, text).await?;
         }
         Ok(policies)
     }

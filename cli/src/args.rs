@@ -169,6 +169,8 @@ pub(crate) enum Command {
     Auth(command::auth::AuthArgs),
     /// Renew, revoke and look up leases
     Lease(command::lease::LeaseArgs),
+    /// Run a server
+    Server(command::server::ServerArgs),
     /// Initialize, unseal, seal, rotate keys, back up
     Operator(command::operator::OperatorArgs),
     /// Verify the audit's chain; list its devices; hash a value as it does

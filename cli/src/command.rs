@@ -17,6 +17,7 @@ pub(crate) mod rotate;
 pub(crate) mod run;
 pub(crate) mod scan;
 pub(crate) mod secrets;
+pub(crate) mod server;
 pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod unwrap;
@@ -52,6 +53,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Run(args) => client(args.run(at)),
         Command::Rotate(args) => client(args.run(at)),
         Command::Scan(args) => scan_with(&args, at),
+        Command::Server(args) => server(args.run()),
         Command::Secrets(args) => client(args.run(at)),
         Command::Status(args) => client(args.run(at)),
         Command::Token(args) => client(args.run(at)),
@@ -62,6 +64,13 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         }
         Command::Write(args) => client(args.run(at)),
     }
+}
+
+/// Drives the server: a thread for each core.
+fn server(command: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::file("the runtime cannot start", &error))?;
+    runtime.block_on(Box::pin(command))
 }
 
 /// Drives a command that talks to a server: one thread is enough for it.

@@ -42,6 +42,16 @@ pub enum StanzaError {
     },
 }
 
+impl StanzaError {
+    /// The line that it is about, counted from 1.
+    pub fn line(&self) -> usize {
+        match self {
+            Self::TooLong => 1,
+            Self::TooDeep { line } | Self::Expected { line, .. } | Self::Unsupported { line, .. } => *line,
+        }
+    }
+}
+
 /// A literal value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {

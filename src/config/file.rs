@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use turnlock_core::stanza::{self, Field, Value as Literal};
 
 use super::field::{LEVELS, Stanza};
 use super::{Bind, Config, ConfigError, ListenerConfig, LogLevel, SealSetting, StorageConfig};
@@ -16,7 +17,8 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     let members = if text.trim_start().starts_with('{') {
         serde_json::from_str::<Map<String, Value>>(text).map_err(|error| ConfigError::Syntax { line: error.line() })?
     } else {
-        hcl::from_str::<Map<String, Value>>(text).map_err(|error| ConfigError::Syntax { line: line_of(&error) })?
+        let fields = stanza::read(text).map_err(|error| ConfigError::Syntax { line: error.line() })?;
+        members(fields)?
     };
     let mut root = Stanza::new("", members);
     let config = Config {
@@ -38,11 +40,32 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-fn line_of(error: &hcl::Error) -> usize {
-    match error {
-        hcl::Error::Parse(error) => error.location().line(),
-        _ => 1,
+/// Fields as JSON members: `name "label" { … }` becomes a member of a member, and blocks of one name a list.
+fn members(fields: Vec<Field>) -> Result<Map<String, Value>, ConfigError> {
+    let mut members = Map::new();
+    for field in fields {
+        let is_block = matches!(field.value, Literal::Object(_));
+        let value = field.labels.into_iter().rev().try_fold(json(field.value)?, |value, label| {
+            Ok::<_, ConfigError>(Value::Object(Map::from_iter([(label, value)])))
+        })?;
+        match members.get_mut(&field.name) {
+            None if is_block => drop(members.insert(field.name, Value::Array(vec![value]))),
+            None => drop(members.insert(field.name, value)),
+            Some(Value::Array(blocks)) if is_block => blocks.push(value),
+            Some(_) => return Err(ConfigError::Syntax { line: field.line }),
+        }
     }
+    Ok(members)
+}
+
+fn json(literal: Literal) -> Result<Value, ConfigError> {
+    Ok(match literal {
+        Literal::Text(text) => Value::String(text),
+        Literal::Number(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        Literal::Bool(flag) => Value::Bool(flag),
+        Literal::List(items) => Value::Array(items.into_iter().map(json).collect::<Result<_, _>>()?),
+        Literal::Object(fields) => Value::Object(members(fields)?),
+    })
 }
 
 fn log_level(root: &mut Stanza) -> Result<LogLevel, ConfigError> {

@@ -13,6 +13,7 @@ use super::{Caller, MAX_DEPTH, TokenEntry, Tokens};
 use crate::barrier::{BarrierError, Changes};
 use crate::error::Error;
 use crate::mount::MountEntry;
+use crate::policy::AGENT_POLICY;
 use crate::response::{Auth, Content, Envelope, Response};
 use crate::server::Parts;
 
@@ -143,8 +144,6 @@ impl Tokens {
 
     /// Makes a root token: all is allowed and it never ends. `id`: its text, drawn at random otherwise.
     pub async fn issue_root(&self, parts: &Parts, id: Option<Protected>) -> Result<Protected, Error> {
-        let mount = parts.mounts.table().at("auth/token").cloned();
-        let mount = mount.ok_or_else(|| Error::internal("auth/token is always mounted"))?;
         let order = Order {
             policies: vec!["root".to_owned()],
             display_name: "root".to_owned(),
@@ -153,12 +152,32 @@ impl Tokens {
             id,
             ..Order::default()
         };
-        let Issued::Done(response) = self.issue(parts, &mount.entry, order, Changes::new()).await? else {
-            return Err(Error::invalid("a token with this id exists"));
+        self.issue_own(parts, order).await
+    }
+
+    /// Makes a token for the agent that runs inside the server: a batch token, so that nothing is left of it.
+    pub async fn issue_agent(&self, parts: &Parts, ttl: Duration) -> Result<Protected, Error> {
+        let order = Order {
+            policies: vec![AGENT_POLICY.to_owned()],
+            display_name: "embedded-agent".to_owned(),
+            path: "auth/token/agent".to_owned(),
+            ttl,
+            batch: true,
+            ..Order::default()
         };
-        match response.content {
-            Content::Envelope(Envelope { auth: Some(auth), .. }) => Ok(auth.client_token),
-            _ => Err(Error::internal("a token was issued without an auth block")),
+        self.issue_own(parts, order).await
+    }
+
+    /// Makes a token that the server itself asks for.
+    async fn issue_own(&self, parts: &Parts, order: Order<'_>) -> Result<Protected, Error> {
+        let mount = parts.mounts.table().at("auth/token").cloned();
+        let mount = mount.ok_or_else(|| Error::internal("auth/token is always mounted"))?;
+        match self.issue(parts, &mount.entry, order, Changes::new()).await? {
+            Issued::Done(Response { content: Content::Envelope(Envelope { auth: Some(auth), .. }), .. }) => {
+                Ok(auth.client_token)
+            }
+            Issued::Done(_) => Err(Error::internal("a token was issued without an auth block")),
+            Issued::Conflict => Err(Error::invalid("a token with this id exists")),
         }
     }
 

@@ -1,0 +1,192 @@
+//! `turnlock server`: runs a server, with an agent for rotations inside.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use turnlock::clock::SystemClock;
+use turnlock::config::{Config, LogLevel, Overrides};
+use turnlock::hardening::{MemoryLock, harden};
+use turnlock::process::Process;
+use turnlock::server::Server;
+use turnlock_agent::due::Agent;
+use turnlock_agent::{Client, ClientError};
+use turnlock_core::Protected;
+
+use super::Outcome;
+use crate::args::environment;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::note;
+
+/// Life of the embedded agent's token; it gets a new one after half of it.
+const AGENT_TOKEN: Duration = Duration::from_secs(3600);
+
+/// Arguments of `turnlock server`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  turnlock server -config /etc/turnlock.hcl
+  turnlock server -dev                        in memory, unsealed, root token printed: to try things out
+
+A configuration:
+  storage \"sled\"  { path = \"/var/lib/turnlock\" }
+  listener \"tcp\"  { address = \"127.0.0.1:8200\" tls_cert_file = \"/etc/turnlock/tls.crt\" tls_key_file = \"/etc/turnlock/tls.key\" }
+  audit \"file\"    { path = \"/var/log/turnlock/audit.log\" }
+
+Signals: HUP reads certificates again and reopens the audit file; TERM and INT end in order.")]
+pub(crate) struct ServerArgs {
+    /// Configuration file in HCL or JSON
+    #[arg(long, value_name = "FILE", required_unless_present = "dev")]
+    config: Option<PathBuf>,
+    /// In memory, in the clear on the loopback address, unsealed: never for real secrets
+    #[arg(long, conflicts_with = "config")]
+    dev: bool,
+    /// The root token of -dev
+    #[arg(long, value_name = "TOKEN", requires = "dev", env = "TURNLOCK_DEV_ROOT_TOKEN_ID", hide_env_values = true)]
+    dev_root_token_id: Option<String>,
+    /// The address of -dev
+    #[arg(long, value_name = "ADDRESS", requires = "dev", default_value = "127.0.0.1:8200")]
+    dev_listen_address: SocketAddr,
+    /// How much is logged: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// No agent inside: rotations wait for `turnlock agent`
+    #[arg(long)]
+    without_agent: bool,
+}
+
+impl ServerArgs {
+    /// Serves until it is told to end.
+    pub(crate) async fn run(self) -> Outcome {
+        let mut overrides = Overrides::from_environment(environment).map_err(|error| chain(&error))?;
+        if let Some(level) = &self.log_level {
+            let level = LogLevel::parse(level);
+            overrides.log_level =
+                Some(level.ok_or_else(|| Failure::local("-log-level is none of error, warn, info, debug, trace"))?);
+        }
+        let config = match &self.config {
+            Some(path) => Config::read(path, overrides).map_err(|error| chain(&error))?,
+            None => Config::dangerous_development(self.dev_listen_address).with(overrides),
+        };
+        start_log(config.log_level);
+        let hardening = harden();
+        if !config.disable_mlock && hardening.memory == MemoryLock::Refused {
+            return Err(Failure::local("memory cannot be locked").hint("set disable_mlock = true, or permit it"));
+        }
+        for missing in hardening.missing() {
+            tracing::warn!("{missing}");
+        }
+        let process =
+            Process::start(&config, Arc::new(SystemClock), environment).await.map_err(|error| chain(&error))?;
+        for address in &process.addresses {
+            tracing::info!(address = %address, "listening");
+        }
+        if self.dev {
+            open_for_development(&process, self.dev_root_token_id).await?;
+        }
+        let reload = process.reloader();
+        let mut hangup = signals(SignalKind::hangup())?;
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                reload();
+            }
+        });
+        if !self.without_agent {
+            tokio::spawn(embedded_agent(process.server().clone(), Client::local(process.local())));
+        }
+        let (mut terminate, mut interrupt) = (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
+        let stop = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::info!("ending");
+        };
+        process.run(stop).await.map_err(|error| chain(&error))?;
+        Ok(Exit::Done)
+    }
+}
+
+/// Works on rotations whenever the server is open, with a token that ends by itself.
+async fn embedded_agent(server: Arc<Server>, client: Client) {
+    loop {
+        if let Ok(parts) = server.parts() {
+            match parts.tokens.issue_agent(&parts, AGENT_TOKEN).await {
+                Ok(token) => {
+                    drop(parts);
+                    let agent = Agent::new(client.clone().with_token(token), "embedded", "");
+                    let _ = tokio::time::timeout(AGENT_TOKEN / 2, agent.run()).await;
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the embedded agent got no token")
+                }
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Initializes and unseals a server in memory and mounts `secret/`; says how to use it.
+async fn open_for_development(process: &Process, root: Option<String>) -> Result<(), Failure> {
+    let client = Client::local(process.local());
+    let made: serde_json::Value =
+        client.write("sys/init", &json!({"secret_shares": 1, "secret_threshold": 1})).await?.body_as()?;
+    let text = |value: &serde_json::Value| Protected::from(value.as_str().unwrap_or_default().to_owned());
+    let share = made.pointer("/keys/0").map(&text).unwrap_or_else(|| Protected::new(Vec::new()));
+    client.write("sys/unseal", &json!({"key": share.expose_str()})).await?;
+    let mut token = made.get("root_token").map(text).unwrap_or_else(|| Protected::new(Vec::new()));
+    if let Some(id) = root {
+        let parts = process.server().parts().map_err(|error| chain(&error))?;
+        token = parts.tokens.issue_root(&parts, Some(Protected::from(id))).await.map_err(|error| chain(&error))?;
+    }
+    let shown = token.expose_str().unwrap_or_default().to_owned();
+    let client = client.with_token(token);
+    let mounted: Result<_, ClientError> =
+        client.write("sys/mounts/secret", &json!({"type": "kv", "options": {"version": "2"}})).await;
+    mounted?;
+    let address = process.addresses.first().map_or("", String::as_str);
+    note(&format!(
+        "turnlock: development server, in memory: all is lost at its end\n\n  export TURNLOCK_ADDR={address}\n  \
+         export TURNLOCK_TOKEN={shown}\n"
+    ));
+    Ok(())
+}
+
+fn signals(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {
+    signal(kind).map_err(|error| Failure::file("signals cannot be received", &error))
+}
+
+/// Lines on standard error, coloured on a terminal only.
+fn start_log(level: LogLevel) {
+    use std::io::IsTerminal as _;
+    let level = match level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Trace => tracing::Level::TRACE,
+    };
+    // Only fails when a log was started before, which then stays.
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
+}
+
+/// The error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> Failure {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    Failure::local(text)
+}

@@ -1,0 +1,186 @@
+//! A server as a process: opens what the configuration names, listens, and ends in order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use turnlock_core::Protected;
+use zeroize::Zeroizing;
+
+use crate::audit::Audit;
+use crate::barrier::Barrier;
+use crate::barrier::seal::static_key;
+use crate::clock::SharedClock;
+use crate::config::{Bind, Config, SealSetting, StorageConfig};
+use crate::error::Error;
+use crate::http::limits::Limits;
+use crate::http::listener::Listener;
+use crate::http::router;
+use crate::http::tls::{Tls, TlsError};
+use crate::server::{SealSource, Server, Settings};
+use crate::store::{LogStore, MemoryStore, Store, StoreError};
+
+/// How long requests under way may take once the end was asked for.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Why a server does not start. Each says what to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store does not open.
+    #[error("the store does not open")]
+    Store(#[source] StoreError),
+    /// The audit device does not open.
+    #[error("the audit device does not open")]
+    Audit(#[source] crate::audit::OpenError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// As configured.
+        address: String,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Certificate or key cannot be used.
+    #[error("the certificate of a listener cannot be used")]
+    Tls(#[source] TlsError),
+    /// The static unseal key is not there.
+    #[error("the unseal key cannot be read from {place}")]
+    Key {
+        /// File, variable or credential.
+        place: String,
+    },
+    /// The static unseal key is not 32 bytes.
+    #[error("the unseal key in {place} is not 32 bytes, raw, in hex or in base64")]
+    KeyForm {
+        /// File, variable or credential.
+        place: String,
+    },
+    /// The key does not open the store, or what is behind it is damaged.
+    #[error("the store does not unseal")]
+    Unseal(#[source] Error),
+}
+
+/// A started server.
+pub struct Process {
+    server: Arc<Server>,
+    listeners: Vec<(Listener, Limits)>,
+    certificates: Vec<Arc<Tls>>,
+    /// Addresses that are listened on, for people.
+    pub addresses: Vec<String>,
+}
+
+impl Process {
+    /// Opens everything. Nothing is served before all of it is there. `variable` reads the environment.
+    pub async fn start(
+        config: &Config,
+        clock: SharedClock,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, StartError> {
+        let seal = seal_source(&config.seal, variable)?;
+        let store: Arc<dyn Store> = match &config.storage {
+            StorageConfig::Memory => Arc::new(MemoryStore::new()),
+            StorageConfig::Sled(path) => Arc::new(LogStore::open(path).map_err(StartError::Store)?),
+        };
+        let audit = match &config.audit {
+            Some(device) => Audit::open(device.clone(), clock.clone()).map_err(StartError::Audit)?,
+            None => Audit::dangerous_without_device(),
+        };
+        let settings = Settings { seal, lifetimes: config.lifetimes, cluster_name: config.cluster_name.clone() };
+        let server = Server::new(Barrier::new(store, clock.clone()), audit, clock, settings);
+        let mut process =
+            Self { server: server.clone(), listeners: Vec::new(), certificates: Vec::new(), addresses: Vec::new() };
+        for listener in &config.listeners {
+            process.bind(&listener.bind, &listener.limits).await?;
+        }
+        server.unseal_itself().await.map_err(StartError::Unseal)?;
+        Ok(process)
+    }
+
+    async fn bind(&mut self, bind: &Bind, limits: &Limits) -> Result<(), StartError> {
+        let failed = |address: String| move |source| StartError::Listen { address, source };
+        let listener = match bind {
+            Bind::Tcp(address, tls) => {
+                let tcp = TcpListener::bind(address).await.map_err(failed(address.to_string()))?;
+                let bound = tcp.local_addr().map_err(failed(address.to_string()))?;
+                let tls = tls.clone().map(Tls::open).transpose().map_err(StartError::Tls)?.map(Arc::new);
+                self.certificates.extend(tls.clone());
+                self.addresses.push(format!("{}://{bound}", if tls.is_some() { "https" } else { "http" }));
+                Listener::Tcp(tcp, tls)
+            }
+            Bind::Unix(path, mode) => {
+                self.addresses.push(format!("unix://{}", path.display()));
+                Listener::unix(path.clone(), *mode).map_err(failed(path.display().to_string()))?
+            }
+        };
+        self.listeners.push((listener, limits.clone()));
+        Ok(())
+    }
+
+    /// The server behind the listeners.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// The API for callers in the same process: the same door, without a socket.
+    pub fn local(&self) -> Router {
+        router(self.server.clone(), Limits::default())
+    }
+
+    /// Reads certificates and reopens the audit file again; what cannot be read stays as it was.
+    pub fn reloader(&self) -> impl Fn() + Send + Sync + 'static {
+        let (certificates, server) = (self.certificates.clone(), self.server.clone());
+        move || {
+            for tls in &certificates {
+                if let Err(error) = tls.reload() {
+                    tracing::error!(error = &error as &dyn std::error::Error, "a certificate stays as it was");
+                }
+            }
+            server.audit.reopen();
+        }
+    }
+
+    /// Serves until `stop` is done, then lets requests under way end, seals, and closes audit and store.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        let (ending, ended) = watch::channel(false);
+        let mut tasks = tokio::task::JoinSet::new();
+        for (listener, limits) in self.listeners {
+            let api = router(self.server.clone(), limits.clone());
+            tasks.spawn(listener.run(api, limits, ended.clone(), DRAIN));
+        }
+        stop.await;
+        let _ = ending.send(true);
+        while tasks.join_next().await.is_some() {}
+        // The signer of the last checkpoint goes with the keys, so the audit is closed before them.
+        self.server.audit.close().await;
+        self.server.seal();
+        Ok(self.server.barrier.close().await?)
+    }
+}
+
+fn seal_source(setting: &SealSetting, variable: impl Fn(&str) -> Option<String>) -> Result<SealSource, StartError> {
+    let read = |path: PathBuf| -> Result<(String, Protected), StartError> {
+        let place = path.display().to_string();
+        let bytes = std::fs::read(&path).map_err(|_| StartError::Key { place: place.clone() })?;
+        Ok((place, Protected::new(bytes)))
+    };
+    let (place, bytes) = match setting {
+        SealSetting::Shares => return Ok(SealSource::Shares),
+        SealSetting::KeyFile(path) => read(path.clone())?,
+        SealSetting::KeyVariable(name) => {
+            let place = format!("the variable {name}");
+            let text = variable(name).ok_or_else(|| StartError::Key { place: place.clone() })?;
+            (place, Protected::from(text))
+        }
+        SealSetting::KeyCredential(name) => {
+            let missing = || StartError::Key { place: "the credentials of systemd".to_owned() };
+            let folder = variable("CREDENTIALS_DIRECTORY").ok_or_else(missing)?;
+            read(PathBuf::from(folder).join(name))?
+        }
+    };
+    let key: Option<Zeroizing<[u8; 32]>> = static_key(bytes.expose());
+    key.map(SealSource::Static).ok_or(StartError::KeyForm { place })
+}
