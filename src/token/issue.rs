@@ -172,12 +172,12 @@ impl Tokens {
     async fn issue_own(&self, parts: &Parts, order: Order<'_>) -> Result<Protected, Error> {
         let mount = parts.mounts.table().at("auth/token").cloned();
         let mount = mount.ok_or_else(|| Error::internal("auth/token is always mounted"))?;
-        match self.issue(parts, &mount.entry, order, Changes::new()).await? {
-            Issued::Done(Response { content: Content::Envelope(Envelope { auth: Some(auth), .. }), .. }) => {
-                Ok(auth.client_token)
-            }
-            Issued::Done(_) => Err(Error::internal("a token was issued without an auth block")),
-            Issued::Conflict => Err(Error::invalid("a token with this id exists")),
+        let Issued::Done(response) = self.issue(parts, &mount.entry, order, Changes::new()).await? else {
+            return Err(Error::invalid("a token with this id exists"));
+        };
+        match response.content {
+            Content::Envelope(Envelope { auth: Some(auth), .. }) => Ok(auth.client_token),
+            _ => Err(Error::internal("a token was issued without an auth block")),
         }
     }
 
