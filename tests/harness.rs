@@ -236,6 +236,11 @@ impl Api {
         Self { http, address: address.to_owned(), token: token.to_owned() }
     }
 
+    /// The token that is sent.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         self.call(Method::GET, path, None).await
     }

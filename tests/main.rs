@@ -1,8 +1,10 @@
 //! End-to-end tests: they drive the real binary, one module for each theme.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
+mod attack;
 mod crash;
 mod harness;
+mod raw;
 mod run;
 mod tidy;
 mod wire;

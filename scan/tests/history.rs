@@ -1,3 +1,5 @@
+//! Whole histories of repositories that git made.
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use turnlock_scan::{Options, Outcome, Scanner, Why};

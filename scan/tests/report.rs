@@ -1,3 +1,5 @@
+//! What a scan prints, in each format.
+
 use proptest::prelude::*;
 use turnlock_scan::baseline::Baseline;
 use turnlock_scan::report::{Redaction, write_json, write_summary, write_text};

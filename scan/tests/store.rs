@@ -1,3 +1,5 @@
+//! Values of a store, recognised by their fingerprints.
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 

@@ -1,3 +1,5 @@
+//! Working trees: what is read, what is passed over.
+
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
