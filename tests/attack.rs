@@ -1,7 +1,12 @@
 //! One module for each class of published vulnerability in servers of this kind that touches what exists here. Each test
 //! is named for what must hold.
 
+mod forwarded_headers;
+mod framing;
+mod kept_values;
+mod mount_oracle;
 mod path_normalisation;
+mod policy_names;
 mod wildcards_and_deny;
 
 use reqwest::Method;
@@ -12,7 +17,15 @@ use crate::harness::{Api, Instance, text, top};
 /// Every class has its file: one that is renamed or dropped is missed here.
 #[test]
 fn every_class_of_attack_has_its_file() {
-    let classes = ["path_normalisation", "wildcards_and_deny"];
+    let classes = [
+        "forwarded_headers",
+        "framing",
+        "kept_values",
+        "mount_oracle",
+        "path_normalisation",
+        "policy_names",
+        "wildcards_and_deny",
+    ];
     let root = std::fs::read_to_string(top().join("tests/attack.rs")).unwrap();
     for class in classes {
         let file = top().join(format!("tests/attack/{class}.rs"));
