@@ -1,12 +1,19 @@
 //! One module for each class of published vulnerability in servers of this kind that touches what exists here. Each test
 //! is named for what must hold.
 
+mod approle_object_confusion;
+mod defaults_too_wide;
 mod forwarded_headers;
 mod framing;
 mod kept_values;
+mod lockout_bypass;
 mod mount_oracle;
+mod non_expiring_tokens;
+mod other_peoples_tokens;
 mod path_normalisation;
 mod policy_names;
+mod policy_templates;
+mod user_enumeration;
 mod wildcards_and_deny;
 
 use reqwest::Method;
@@ -18,12 +25,19 @@ use crate::harness::{Api, Instance, text, top};
 #[test]
 fn every_class_of_attack_has_its_file() {
     let classes = [
+        "approle_object_confusion",
+        "defaults_too_wide",
         "forwarded_headers",
         "framing",
         "kept_values",
+        "lockout_bypass",
         "mount_oracle",
+        "non_expiring_tokens",
+        "other_peoples_tokens",
         "path_normalisation",
         "policy_names",
+        "policy_templates",
+        "user_enumeration",
         "wildcards_and_deny",
     ];
     let root = std::fs::read_to_string(top().join("tests/attack.rs")).unwrap();

@@ -1,0 +1,93 @@
+//! A value that is put into a policy's path cannot widen it.
+
+use serde_json::json;
+
+use super::{denied, done, token_with, with_mounts, write_policy};
+use crate::harness::text;
+
+#[tokio::test]
+async fn metacharacters_in_a_substituted_value_grant_nothing() {
+    let instance = with_mounts().await;
+    let root = instance.as_root();
+    write_policy(
+        &instance,
+        "home",
+        r#"
+        path "plain/home/{{token.metadata.team}}/*" { capabilities = ["read", "list", "update", "create"] }
+        path "plain/desk/{{token.metadata.team}}" { capabilities = ["read", "list", "update", "create"] }
+        "#,
+    )
+    .await;
+    for path in ["plain/home/a/key", "plain/home/b/key", "plain/desk/a", "plain/desk/b"] {
+        done(root.put(path, json!({"value": path})).await);
+    }
+    let holder = async |team: &str| {
+        let auth = token_with(&instance, json!({"policies": ["home"], "meta": {"team": team}})).await;
+        instance.api(&text(&auth["client_token"]))
+    };
+    let own = holder("a").await;
+    assert_eq!(own.get("plain/home/a/key").await.0, 200);
+    assert_eq!(own.get("plain/desk/a").await.0, 200);
+    denied(own.get("plain/home/b/key").await);
+    for team in [
+        "*",
+        "+",
+        "a*",
+        "+/",
+        "a/../b",
+        "..",
+        ".",
+        "",
+        "/",
+        "a/",
+        "{{token.metadata.team}}",
+        "b/*",
+        "%2a",
+        "\u{200b}a",
+        "a,b",
+    ] {
+        let (status, answer) = root
+            .put("auth/token/create", json!({"policies": ["home"], "no_default_policy": true, "meta": {"team": team}}))
+            .await;
+        if status != 200 {
+            assert_eq!(status, 400, "{team:?}: {answer}");
+            continue;
+        }
+        let other = instance.api(&text(&answer["auth"]["client_token"]));
+        for path in
+            ["plain/home/a/key", "plain/home/b/key", "plain/desk/a", "plain/desk/b", "secret/data/a", "sys/mounts"]
+        {
+            denied(other.get(path).await);
+        }
+        denied(other.list("plain/home").await);
+    }
+    // Who has no such value at all is granted nothing either.
+    let auth = token_with(&instance, json!({"policies": ["home"]})).await;
+    denied(instance.api(&text(&auth["client_token"])).get("plain/home/a/key").await);
+}
+
+#[tokio::test]
+async fn a_deny_with_a_hostile_value_denies_all_that_it_could_have_meant() {
+    let instance = with_mounts().await;
+    let root = instance.as_root();
+    write_policy(
+        &instance,
+        "not-mine",
+        r#"
+        path "plain/*" { capabilities = ["read"] }
+        path "plain/home/{{token.metadata.team}}/*" { capabilities = ["deny"] }
+        "#,
+    )
+    .await;
+    for path in ["plain/home/a/key", "plain/open"] {
+        done(root.put(path, json!({"value": 1})).await);
+    }
+    for team in ["a", "*", "+", ""] {
+        let fields = json!({"policies": ["not-mine"], "meta": {"team": team}});
+        let (status, answer) = root.put("auth/token/create", fields).await;
+        assert_eq!(status, 200, "{answer}");
+        let holder = instance.api(&text(&answer["auth"]["client_token"]));
+        denied(holder.get("plain/home/a/key").await);
+        assert_eq!(holder.get("plain/open").await.0, 200);
+    }
+}
