@@ -31,7 +31,7 @@ Each is also read with VAULT_ in the place of TURNLOCK_. Flags may be written wi
 
 /// Keeps secrets, rotates them, and finds the ones that leaked.
 #[derive(Debug, Parser)]
-#[command(name = "turnlock", version, about, after_help = format!("{AFTER_HELP}\n\n{}", crate::exit::EXIT_CODES),
+#[command(name = "turnlock", version, after_help = format!("{AFTER_HELP}\n\n{}", crate::exit::EXIT_CODES),
           disable_help_subcommand = true, max_term_width = 120)]
 pub(crate) struct Arguments {
     /// What every command takes.

@@ -11,7 +11,7 @@ use crate::output::{members, text_of};
 
 /// Shows whether the server is initialized and unsealed.
 ///
-/// Ends with 0 when it is unsealed, 2 when it is sealed or cannot be reached.
+/// Ends with 0 when it is unsealed, 2 when it is sealed, 1 when it cannot be asked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  turnlock status\n  turnlock status -format=json | jq .sealed")]
 pub(crate) struct StatusArgs {
@@ -23,13 +23,15 @@ impl StatusArgs {
     /// Asks and shows.
     pub(crate) async fn run(self, at: &Connection) -> Outcome {
         let output = self.output.output()?;
-        let reply = at.client_without_token()?.send(Call::get("sys/seal-status")).await?;
-        let body: Value = reply.body_as()?;
+        // 2 says that the server is sealed and nothing else.
+        let asked = at.client_without_token()?.send(Call::get("sys/seal-status")).await;
+        let reply = asked.map_err(|error| Failure::from(error).ending(Exit::Local))?;
+        let body: Value = reply.body_as().map_err(|error| Failure::from(error).ending(Exit::Local))?;
         show(&output, text_of(reply.body())?)?;
         match body.get("sealed").and_then(Value::as_bool) {
             Some(false) => Ok(Exit::Done),
             Some(true) => Ok(Exit::Sealed),
-            None => Err(Failure::remote("the server's answer does not say whether it is sealed")),
+            None => Err(Failure::local("the server's answer does not say whether it is sealed")),
         }
     }
 }
