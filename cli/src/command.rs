@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Auth(args) => client(args.run(at)),
         Command::Completions(args) => args.run(),
         Command::Delete(args) => client(args.run(at)),
-        Command::Demo(args) => client(args.run()),
+        Command::Demo(args) => single_threaded(args.run()),
         Command::Kv(args) => client(args.run(at)),
         Command::Lease(args) => client(args.run(at)),
         Command::List(args) => client(args.run(at)),
@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Patch(args) => client(args.run(at)),
         Command::Policy(args) => client(args.run(at)),
         Command::Read(args) => client(args.run(at)),
-        Command::Run(args) => client(args.run(at)),
+        Command::Run(args) => single_threaded(args.run(at)),
         Command::Rotate(args) => client(args.run(at)),
         Command::Scan(args) => scan_with(&args, at),
         Command::Server(args) => server(args.run()),
@@ -73,8 +73,15 @@ fn server(command: impl Future<Output = Outcome>) -> Outcome {
     runtime.block_on(Box::pin(command))
 }
 
-/// Drives a command that talks to a server: one thread is enough for it.
+/// Drives a command that talks to a server and holds secrets for a moment: nobody shall read them from its memory.
 fn client(command: impl Future<Output = Outcome>) -> Outcome {
+    // What is not permitted is no obstacle: a server says what it misses, a short command does not.
+    let _ = turnlock::hardening::harden();
+    single_threaded(command)
+}
+
+/// Drives a command whose children shall not inherit limits: one thread is enough for it.
+fn single_threaded(command: impl Future<Output = Outcome>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::file("the runtime cannot start", &error))?;
     runtime.block_on(Box::pin(command))

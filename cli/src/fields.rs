@@ -1,12 +1,14 @@
 //! What a command shall write: `key=value`, `key=@file`, `key=-`, `@file.json` and `-`, as one JSON object.
 
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::output::{note, printable};
+use crate::terminal;
 
 /// Largest file or input that is read: the largest request that a server takes.
 const LIMIT_BYTES: u64 = 32 * 1024 * 1024;
@@ -15,6 +17,8 @@ const LIMIT_BYTES: u64 = 32 * 1024 * 1024;
 pub(crate) trait Source {
     /// All of standard input.
     fn input(&mut self) -> Result<Zeroizing<Vec<u8>>, Failure>;
+    /// One value, for `key`.
+    fn value(&mut self, key: &str) -> Result<Zeroizing<Vec<u8>>, Failure>;
     /// All of a file.
     fn file(&mut self, path: &str) -> Result<Zeroizing<Vec<u8>>, Failure>;
 }
@@ -25,6 +29,19 @@ pub(crate) struct Machine;
 impl Source for Machine {
     fn input(&mut self) -> Result<Zeroizing<Vec<u8>>, Failure> {
         read("standard input", std::io::stdin().lock())
+    }
+
+    /// A terminal is asked, without echo and for one line; anything else gives its bytes as they are.
+    fn value(&mut self, key: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        if std::io::stdin().is_terminal() {
+            return Ok(terminal::secret(&printable(key))?.into_inner());
+        }
+        let bytes = self.input()?;
+        if bytes.iter().position(|byte| *byte == b'\n').is_some_and(|at| at + 1 == bytes.len()) {
+            let key = printable(key);
+            note(&format!("turnlock: note: the value of {key} ends with a line feed, which is kept"));
+        }
+        Ok(bytes)
     }
 
     fn file(&mut self, path: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
@@ -48,15 +65,18 @@ fn read(what: &str, from: impl std::io::Read) -> Result<Zeroizing<Vec<u8>>, Fail
 pub(crate) fn parse(arguments: &[String], source: &mut dyn Source) -> Result<Map<String, Value>, Failure> {
     let mut fields = Map::new();
     let mut input_used = false;
-    let mut input_once = |source: &mut dyn Source| {
+    let mut input_once = |source: &mut dyn Source, key: Option<&str>| {
         if std::mem::replace(&mut input_used, true) {
             return Err(Failure::local("standard input can be read only once"));
         }
-        source.input()
+        match key {
+            Some(key) => source.value(key),
+            None => source.input(),
+        }
     };
     for argument in arguments {
         if argument == "-" {
-            merge(&mut fields, "standard input", &input_once(source)?)?;
+            merge(&mut fields, "standard input", &input_once(source, None)?)?;
             continue;
         }
         if let Some(path) = argument.strip_prefix('@') {
@@ -71,7 +91,7 @@ pub(crate) fn parse(arguments: &[String], source: &mut dyn Source) -> Result<Map
             return Err(Failure::local("an argument has nothing before its ="));
         }
         let value = match value.strip_prefix('@') {
-            _ if value == "-" => text(key, &input_once(source)?)?,
+            _ if value == "-" => text(key, &input_once(source, Some(key))?)?,
             Some(path) => text(key, &source.file(path)?)?,
             None => value.strip_prefix('\\').filter(|rest| rest.starts_with('@')).unwrap_or(value).to_owned(),
         };
@@ -155,6 +175,10 @@ mod tests {
     impl Source for Fixed {
         fn input(&mut self) -> Result<Zeroizing<Vec<u8>>, Failure> {
             Ok(Zeroizing::new(b"{\"from\":\"input\"}".to_vec()))
+        }
+
+        fn value(&mut self, _key: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+            self.input()
         }
 
         fn file(&mut self, path: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {

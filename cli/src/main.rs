@@ -24,9 +24,13 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse_from(dashes::doubled(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(usage) => {
-            // Help and version go to standard output; that nobody reads them is no error.
-            let _ = usage.print();
-            return if usage.use_stderr() { Exit::Local } else { Exit::Done }.into();
+            // Help goes to standard output; that nobody reads it is no error.
+            if !usage.use_stderr() {
+                let _ = usage.print();
+                return Exit::Done.into();
+            }
+            let _ = write!(anstream::stderr().lock(), "turnlock: {}", usage.render().ansi());
+            return Exit::Local.into();
         }
     };
     match command::run(arguments) {

@@ -54,7 +54,7 @@ impl OperatorArgs {
             Verb::Unseal(args) => args.run(at, &output).await?,
             Verb::Seal => {
                 let reply = at.client()?.send(Call::new(Method::PUT, "sys/seal")).await?;
-                output.done(&reply, "Success! Vault is sealed.")?;
+                output.done(&reply, "Success! The server is sealed.")?;
             }
             Verb::Rotate => {
                 let client = at.client()?;

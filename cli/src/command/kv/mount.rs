@@ -65,7 +65,7 @@ impl Place {
             return Ok(());
         }
         Err(Failure::local(format!("{what} needs versions, and the mount {} has none", self.mount))
-            .hint(format!("`turnlock kv enable-versioning {}` gives it versions", self.mount)))
+            .hint("a mount with versions is made by `turnlock secrets enable -version=2 -path=PATH kv`"))
     }
 }
 

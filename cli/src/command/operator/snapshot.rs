@@ -4,11 +4,17 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use http::Method;
+use serde_json::json;
+use turnlock::barrier::seal::decode_share;
+use turnlock::barrier::shamir::combine;
+use turnlock::clock::SystemClock;
+use turnlock::snapshot::{self, SnapshotError};
 use turnlock_agent::Call;
 
 use crate::args::Connection;
 use crate::failure::Failure;
-use crate::output::{Output, note};
+use crate::output::{Format, Output, line, note};
+use crate::terminal;
 
 /// Where the server gives and takes snapshots.
 const ENDPOINT: &str = "sys/storage/raft/snapshot";
@@ -33,14 +39,28 @@ enum Verb {
     },
     /// Replace everything that the server stores by a snapshot
     #[command(
-        after_help = "Examples:\n  turnlock operator snapshot restore backup.snap\n  turnlock operator snapshot restore -force backup.snap    of another server"
+        after_help = "Examples:\n  turnlock operator snapshot restore backup.snap\n  turnlock operator snapshot restore -into=/var/lib/turnlock backup.snap    an empty folder, while no server runs on it"
     )]
     Restore {
         /// The snapshot
         file: PathBuf,
-        /// Also when the snapshot is another server's
+        /// Do not ask the running server: write the store into this empty folder
+        #[arg(long, value_name = "FOLDER", conflicts_with = "force")]
+        into: Option<PathBuf>,
+        /// Also when the snapshot is another server's; turnlock refuses it and takes -into
         #[arg(short, long)]
         force: bool,
+    },
+    /// Check a snapshot, offline: that it is whole, and with the unseal shares that every record opens
+    #[command(
+        after_help = "Examples:\n  turnlock operator snapshot verify backup.snap\n  turnlock operator snapshot verify -shares=3 backup.snap    ask for three shares; open every record in memory"
+    )]
+    Verify {
+        /// The snapshot
+        file: PathBuf,
+        /// How many unseal shares are given, one for each line of standard input
+        #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+        shares: u8,
     },
 }
 
@@ -53,16 +73,62 @@ impl SnapshotArgs {
                 note(&format!("Success! Saved {} bytes to {}", reply.body().len(), file.display()));
                 Ok(())
             }
-            Verb::Restore { file, force } => {
-                let bytes = std::fs::read(&file).map_err(|error| Failure::file(file.display(), &error))?;
+            Verb::Restore { file, into: Some(folder), force: _ } => {
+                let records = snapshot::restore_into(&read(&file)?, &folder, clock()).await;
+                let records = records.map_err(|error| refused(&file, &error))?;
+                note(&format!("Success! Restored {records} records into {}", folder.display()));
+                Ok(())
+            }
+            Verb::Restore { file, into: None, force } => {
+                let bytes = read(&file)?;
                 let endpoint = if force { format!("{ENDPOINT}-force") } else { ENDPOINT.to_owned() };
                 let call =
                     Call::new(Method::POST, endpoint).content_type("application/octet-stream").body(bytes.into());
                 let reply = at.client()?.send(call).await?;
                 output.done(&reply, "Success! Restored the snapshot")
             }
+            Verb::Verify { file, shares } => verify(output, &file, shares).await,
         }
     }
+}
+
+async fn verify(output: &Output, file: &Path, shares: u8) -> Result<(), Failure> {
+    let bytes = read(file)?;
+    let mut parts = Vec::new();
+    for number in 1..=shares {
+        let typed = terminal::secret(&format!("unseal key {number} of {shares}"))?;
+        let share = typed.expose_str().and_then(decode_share);
+        parts.push(share.ok_or_else(|| Failure::local(format!("unseal key {number} is neither hex nor base64")))?);
+    }
+    let key = match parts.is_empty() {
+        true => None,
+        false => Some(combine(&parts).map_err(|_| Failure::local("the unseal keys do not belong together"))?),
+    };
+    let found = snapshot::verify(&bytes, key.as_ref().map(|key| key.expose()), clock()).await;
+    let found = found.map_err(|error| refused(file, &error))?;
+    if output.format != Format::Table {
+        return output.document(&json!({"records": found.records, "opened": found.opened}).to_string());
+    }
+    if shares == 0 {
+        line(&format!("The snapshot is whole: {} records.", found.records))?;
+        note("turnlock: note: without -shares the records were not opened");
+        return Ok(());
+    }
+    line(&format!("The snapshot is whole and authentic: {} records, {} opened.", found.records, found.opened))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file).map_err(|error| Failure::file(file.display(), &error))
+}
+
+fn clock() -> turnlock::clock::SharedClock {
+    std::sync::Arc::new(SystemClock)
+}
+
+fn refused(file: &Path, error: &SnapshotError) -> Failure {
+    use std::error::Error as _;
+    let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+    Failure::local(format!("{}: {error}{cause}", file.display()))
 }
 
 /// Writes beside `path` and renames, so that no half snapshot ever bears its name.
