@@ -3,6 +3,7 @@
 
 mod attack;
 mod crash;
+mod fuzz_seeds;
 mod harness;
 mod raw;
 mod run;
