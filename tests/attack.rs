@@ -2,9 +2,12 @@
 //! is named for what must hold.
 
 mod approle_object_confusion;
+mod audit_file_as_write_primitive;
+mod crafted_requests;
 mod defaults_too_wide;
 mod forwarded_headers;
 mod framing;
+mod hidden_token_issuance;
 mod kept_values;
 mod lockout_bypass;
 mod mount_oracle;
@@ -13,6 +16,8 @@ mod other_peoples_tokens;
 mod path_normalisation;
 mod policy_names;
 mod policy_templates;
+mod secrets_in_error_texts;
+mod unauthenticated_administration;
 mod user_enumeration;
 mod wildcards_and_deny;
 
@@ -26,9 +31,12 @@ use crate::harness::{Api, Instance, text, top};
 fn every_class_of_attack_has_its_file() {
     let classes = [
         "approle_object_confusion",
+        "audit_file_as_write_primitive",
+        "crafted_requests",
         "defaults_too_wide",
         "forwarded_headers",
         "framing",
+        "hidden_token_issuance",
         "kept_values",
         "lockout_bypass",
         "mount_oracle",
@@ -37,6 +45,8 @@ fn every_class_of_attack_has_its_file() {
         "path_normalisation",
         "policy_names",
         "policy_templates",
+        "secrets_in_error_texts",
+        "unauthenticated_administration",
         "user_enumeration",
         "wildcards_and_deny",
     ];
