@@ -3,6 +3,7 @@
 
 mod attack;
 mod crash;
+mod examples;
 mod fuzz_seeds;
 mod harness;
 mod raw;
