@@ -2,9 +2,11 @@
 //! is named for what must hold.
 
 mod approle_object_confusion;
+mod audit_blind_spots;
 mod audit_file_as_write_primitive;
 mod crafted_requests;
 mod defaults_too_wide;
+mod denial_of_service;
 mod forwarded_headers;
 mod framing;
 mod hidden_token_issuance;
@@ -31,9 +33,11 @@ use crate::harness::{Api, Instance, text, top};
 fn every_class_of_attack_has_its_file() {
     let classes = [
         "approle_object_confusion",
+        "audit_blind_spots",
         "audit_file_as_write_primitive",
         "crafted_requests",
         "defaults_too_wide",
+        "denial_of_service",
         "forwarded_headers",
         "framing",
         "hidden_token_issuance",

@@ -6,6 +6,7 @@ mod crash;
 mod examples;
 mod fuzz_seeds;
 mod harness;
+mod leftovers;
 mod raw;
 mod run;
 mod tidy;

@@ -1,0 +1,136 @@
+//! What an anonymous client sends costs little, and costs the others nothing.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use super::{done, with_mounts};
+use crate::harness::{Instance, PATIENCE};
+use crate::raw;
+
+/// The server's peak of resident memory, in MiB.
+fn peak_mib(instance: &Instance) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", instance.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn anonymous_bodies_of_30_mib_are_refused_without_being_kept() {
+    let instance = with_mounts().await;
+    let before = peak_mib(&instance);
+    let port = instance.port;
+    let tasks: Vec<_> = (0..16)
+        .map(|_| {
+            tokio::spawn(async move {
+                let mut socket = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let head = format!(
+                    "POST /v1/auth/userpass/login/x HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+                    30 << 20
+                );
+                let _ = socket.write_all(head.as_bytes()).await;
+                let block = vec![b' '; 1 << 20];
+                for _ in 0..30 {
+                    if socket.write_all(&block).await.is_err() {
+                        break;
+                    }
+                }
+                raw::until_closed(&mut socket, PATIENCE).await
+            })
+        })
+        .collect();
+    for task in tasks {
+        let answer = task.await.unwrap().expect("the server answers or closes");
+        assert!(answer.refused(), "{answer:?}");
+    }
+    let grown = peak_mib(&instance).saturating_sub(before);
+    assert!(grown < 64, "480 MiB of anonymous bodies took {grown} MiB");
+}
+
+#[tokio::test]
+async fn deep_and_wide_json_is_refused_at_once() {
+    let instance = with_mounts().await;
+    let deep = |depth: usize| format!("{{\"data\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
+    let wide = format!("{{\"data\":{{\"a\":[{}1]}}}}", "1,".repeat(200_000));
+    let keys: String = (0..60_000).map(|key| format!("\"k{key}\":1,")).collect();
+    for body in [deep(100), deep(10_000), deep(30_000), wide, format!("{{\"data\":{{{keys}\"z\":1}}}}")] {
+        let start = Instant::now();
+        let answer = raw::call(&instance, "PUT", "/v1/secret/data/deep", &instance.root, &body).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    }
+    // Unclosed, so that a parser which recurses would have to go all the way down.
+    let answer = raw::call(&instance, "POST", "/v1/auth/userpass/login/x", "", &"{\"a\":".repeat(10_000)).await;
+    assert!(answer.refused(), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_by_its_size() {
+    let instance = with_mounts().await;
+    let head = format!(
+        "PUT /v1/secret/data/big HTTP/1.1\r\nHost: localhost\r\nX-Vault-Token: {}\r\nContent-Length: {}\r\n\r\n",
+        instance.root,
+        33 << 20
+    );
+    let answer = raw::send(&instance, head.as_bytes()).await;
+    assert_eq!(answer.status, 413, "{answer:?}");
+}
+
+#[tokio::test]
+async fn long_paths_heads_and_queries_are_refused_at_once() {
+    let instance = with_mounts().await;
+    let headers: String = (0..300).map(|number| format!("X-H{number}: a\r\n")).collect();
+    let start =
+        |line: &str, extra: &str| format!("GET {line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{extra}\r\n");
+    for (what, bytes) in [
+        ("60 kB path", start(&format!("/v1/{}", "a/".repeat(15_000)), "")),
+        ("60 kB of dots", start(&format!("/v1/{}", "../".repeat(9_000)), "")),
+        ("60 kB encoded", start(&format!("/v1/{}", "%2f".repeat(9_000)), "")),
+        ("long query", start(&format!("/v1/secret/data/x?{}", "a=b&".repeat(7_000)), "")),
+        ("many headers", start("/v1/secret/data/x", &headers)),
+        ("a large header", start("/v1/secret/data/x", &format!("X-Large: {}\r\n", "a".repeat(200_000)))),
+    ] {
+        let begun = Instant::now();
+        let answer = raw::send(&instance, bytes.as_bytes()).await;
+        assert!(answer.refused(), "{what}: {answer:?}");
+        assert!(begun.elapsed() < Duration::from_secs(3), "{what} took {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_8_kib_is_refused_like_any_other() {
+    let instance = with_mounts().await;
+    for length in [8_000, 8_192, 8_193, 20_000] {
+        let answer = raw::call(&instance, "GET", "/v1/secret/data/x", &"t".repeat(length), "").await;
+        assert_eq!(answer.status, 403, "{length}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_slowly_is_cut_off_and_holds_up_nobody() {
+    let instance = with_mounts().await;
+    done(instance.as_root().put("secret/data/x", json!({"data": {"a": 1}})).await);
+    let mut slow = Vec::new();
+    for number in 0..200 {
+        let mut socket = TcpStream::connect(("127.0.0.1", instance.port)).await.unwrap();
+        let begun: &[u8] = if number % 2 == 0 {
+            b"GET /v1/secret/data/x HTTP/1.1\r\nX-Slow: "
+        } else {
+            b"POST /v1/auth/userpass/login/x HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{"
+        };
+        socket.write_all(begun).await.unwrap();
+        slow.push(socket);
+    }
+    let start = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(instance.as_root().get("secret/data/x").await.0, 200);
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "slow clients hold up a reader: {:?}", start.elapsed());
+    // Both kinds are let go by the server itself: a head within half a minute, a body that stalls sooner.
+    for socket in slow.iter_mut().take(2) {
+        let closed = raw::until_closed(socket, Duration::from_secs(60)).await.expect("a slow client is cut off");
+        assert!(closed.refused(), "{closed:?}");
+    }
+}
