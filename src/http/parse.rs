@@ -51,12 +51,14 @@ pub(super) fn head(path: &str, head: &Head, early: &mut Entry) -> Result<Parsed,
     Ok(Parsed { operation, path, query, token, wrap_ttl: wrap_ttl(head)? })
 }
 
-/// A length beside a chunked body is how requests are smuggled past a proxy.
+/// A length beside a chunked body, or an encoding other than `chunked` alone, is how requests are smuggled past a proxy.
 fn framing(head: &Head) -> Result<(), Error> {
-    let chunked = head.headers.contains_key(TRANSFER_ENCODING);
-    if chunked && head.headers.contains_key(CONTENT_LENGTH)
-        || head.headers.get_all(TRANSFER_ENCODING).iter().count() > 1
-    {
+    let mut encodings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(encoding) = encodings.next() else { return Ok(()) };
+    if encodings.next().is_some() || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        return Err(Error::invalid("Transfer-Encoding must be chunked"));
+    }
+    if head.headers.contains_key(CONTENT_LENGTH) {
         return Err(Error::invalid("Content-Length and Transfer-Encoding exclude each other"));
     }
     Ok(())

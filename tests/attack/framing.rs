@@ -1,9 +1,67 @@
 //! A request whose end two servers could see in two places is refused: behind a proxy it would smuggle another one.
 
 use super::with_mounts;
+use crate::harness::Instance;
 use crate::raw;
 
 const SMUGGLED: &str = "GET /v1/sys/health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Sends a write of `secret/data/framed` with `headers` and `body`; it must not be done.
+async fn refused(instance: &Instance, what: &str, headers: &str, body: &str) {
+    let head = format!(
+        "PUT /v1/secret/data/framed HTTP/1.1\r\nHost: localhost\r\nX-Vault-Token: {}\r\n{headers}\r\n",
+        instance.root
+    );
+    let answer = raw::send(instance, format!("{head}{body}").as_bytes()).await;
+    assert!(answer.refused(), "{what}: {answer:?}");
+    // What stands behind a badly framed request is not taken for another one.
+    assert!(!answer.body.contains("HTTP/1.1 2") && !answer.body.contains("server_time_utc"), "{what}: {answer:?}");
+    assert_eq!(instance.as_root().get("secret/data/framed").await.0, 404, "{what} was executed");
+}
+
+#[tokio::test]
+async fn an_ambiguous_end_of_a_request_is_refused() {
+    let instance = with_mounts().await;
+    let body = r#"{"data":{"a":1}}"#;
+    let chunks = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for (what, headers) in [
+        ("a folded encoding", "Transfer-Encoding:\r\n chunked\r\n"),
+        ("an unknown encoding", "Transfer-Encoding: xchunked\r\n"),
+        ("two encodings", "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n"),
+        ("chunked not last", "Transfer-Encoding: chunked, identity\r\n"),
+        ("a blank before the colon", "Transfer-Encoding : chunked\r\n"),
+        ("chunked twice", "Transfer-Encoding: chunked, chunked\r\n"),
+    ] {
+        refused(&instance, what, headers, &format!("{chunks}{SMUGGLED}")).await;
+    }
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let size = format!("{:x}", body.len());
+    for (what, framed) in [
+        ("a blank before the size", format!(" {size}\r\n{body}\r\n0\r\n\r\n")),
+        ("a bare line feed behind the size", format!("{size}\n{body}\r\n0\r\n\r\n")),
+        ("a bare line feed behind the data", format!("{size}\r\n{body}\n0\r\n\r\n")),
+        ("a hexadecimal prefix", format!("0x{size}\r\n{body}\r\n0\r\n\r\n")),
+        ("a sign", format!("+{size}\r\n{body}\r\n0\r\n\r\n")),
+        ("a size that overflows", format!("1000000000000000{size}\r\n{body}\r\n0\r\n\r\n")),
+        ("data longer than the size", format!("5\r\n{body}\r\n0\r\n\r\n")),
+        ("a bare line feed in an extension", format!("{size};a\n\r\n{body}\r\n0\r\n\r\n")),
+    ] {
+        refused(&instance, what, chunked, &format!("{framed}{SMUGGLED}")).await;
+    }
+    let length = body.len();
+    for (what, headers) in [
+        ("two lengths", format!("Content-Length: {length}\r\nContent-Length: {}\r\n", length + 1)),
+        ("a list of lengths", format!("Content-Length: {length}, {}\r\n", length + 1)),
+        ("a signed length", format!("Content-Length: +{length}\r\n")),
+        ("a hexadecimal length", format!("Content-Length: 0x{length:x}\r\n")),
+        ("a negative length", "Content-Length: -1\r\n".to_owned()),
+        ("a folded header", format!("X-Other: a\r\n b\r\nContent-Length: {length}\r\n")),
+        ("a header without a name", format!(": a\r\nContent-Length: {length}\r\n")),
+        ("a control in a header", format!("X-Other: a\u{0}b\r\nContent-Length: {length}\r\n")),
+    ] {
+        refused(&instance, what, &headers, &format!("{body}{SMUGGLED}")).await;
+    }
+}
 
 #[tokio::test]
 async fn nothing_behind_a_chunked_body_is_taken_for_a_request() {

@@ -11,7 +11,7 @@ async fn malformed_input_is_never_repeated() {
     enable_auth(&instance, "approle", "approle").await;
     enable_auth(&instance, "userpass", "userpass").await;
     let bodies = [
-        format!("{CANARY}"),
+        CANARY.to_owned(),
         format!("{{\"data\":{{\"{CANARY}\":}}}}"),
         format!("{{\"data\":\"{CANARY}\"}}"),
         format!("{{\"{CANARY}\":1,\"{CANARY}\":2}}"),
