@@ -1,7 +1,7 @@
 //! Finds committed secrets in working trees and git histories. Needs no server, prints nothing, decides no exit code.
 //!
 //! - [`rule`]: the formats of credentials, and the catalogue; [`check`]: what is computed over a match
-//! - `prefilter`, [`matcher`]: from a text to hits
+//! - `prefilter`, [`matcher`]: from a text to hits; `assigned`: values near a provider's name
 //! - `entropy`, `name`, `plausible`: what a credential looks like, by its value and by its name
 //! - [`lookup`]: recognises values of the live store
 //! - `walk`, `git`, `packs`, `origin`: where texts come from; whether all are there; who brought them in
@@ -9,6 +9,7 @@
 //! - [`scanner`]: puts these together; [`report`], [`coverage`]: what comes out
 
 pub mod allow;
+mod assigned;
 pub mod baseline;
 pub mod check;
 pub mod coverage;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::assigned;
 use crate::check::Verdict;
 use crate::entropy;
 use crate::name;
@@ -94,6 +95,22 @@ impl Matcher {
     fn hits_by_brute_force(&self, text: &[u8]) -> Vec<Hit> {
         let mut hits = Vec::new();
         for (index, rule) in self.rules.iter().enumerate() {
+            if rule.assigned {
+                let mut windows = Vec::new();
+                for keyword in &rule.keywords {
+                    for start in 0..text.len() {
+                        let span = start..start + keyword.len();
+                        if text.get(span.clone()).is_some_and(|part| part.eq_ignore_ascii_case(keyword.as_bytes())) {
+                            windows.extend(
+                                assigned::windows(text, span).into_iter().flatten().map(|window| (index, window)),
+                            );
+                        }
+                    }
+                }
+                crate::prefilter::merge(&mut windows);
+                windows.into_iter().for_each(|(_, window)| apply(index, rule, text, window, &mut hits));
+                continue;
+            }
             if rule.reach.is_some() {
                 apply(index, rule, text, 0..text.len(), &mut hits);
                 continue;
@@ -110,6 +127,12 @@ impl Matcher {
 
 fn apply(index: usize, rule: &Rule, text: &[u8], window: Range<usize>, hits: &mut Vec<Hit>) {
     let (Some(regex), Some(part)) = (rule.regex(), text.get(window.clone())) else { return };
+    if rule.assigned {
+        for secret in assigned::values(regex, text, window) {
+            judge(index, rule, text, secret.clone(), secret, hits);
+        }
+        return;
+    }
     for captures in regex.captures_iter(part) {
         if hits.len() >= MAX_HITS {
             return;
@@ -126,30 +149,35 @@ fn apply(index: usize, rule: &Rule, text: &[u8], window: Range<usize>, hits: &mu
                 continue;
             }
         }
-        let secret = window.start + group.start()..window.start + group.end();
-        let entropy = entropy::of(group.as_bytes());
-        if secret.is_empty() || (rule.entropy > 0.0 && entropy <= rule.entropy) {
-            continue;
-        }
-        let (certainty, tag) = match rule.check.judge(text, &span, &secret) {
-            Verdict::Drop => continue,
-            Verdict::Keep => (rule.certainty, None),
-            Verdict::Proven => (PROVEN, Some("checksum:passed")),
-            Verdict::Doubtful => (rule.certainty.min(DOUBTFUL), Some("checksum:failed")),
-            Verdict::Several(values) => {
-                hits.extend(values.into_iter().map(|value| Hit {
-                    rule: index,
-                    entropy: entropy::of(text.get(value.clone()).unwrap_or_default()),
-                    span: value.clone(),
-                    secret: value,
-                    certainty: rule.certainty,
-                    tag: None,
-                }));
-                continue;
-            }
-        };
-        hits.push(Hit { rule: index, span, secret, entropy, certainty, tag });
+        judge(index, rule, text, span, window.start + group.start()..window.start + group.end(), hits);
     }
+}
+
+/// Adds the credential at `secret` in the match at `span` to `hits`, if it is random enough and passes the rule's check.
+fn judge(index: usize, rule: &Rule, text: &[u8], span: Range<usize>, secret: Range<usize>, hits: &mut Vec<Hit>) {
+    let value = text.get(secret.clone()).unwrap_or_default();
+    let entropy = entropy::of(value);
+    if hits.len() >= MAX_HITS || value.is_empty() || !rule.is_random(value, entropy) {
+        return;
+    }
+    let (certainty, tag) = match rule.check.judge(text, &span, &secret) {
+        Verdict::Drop => return,
+        Verdict::Keep => (rule.certainty, None),
+        Verdict::Proven => (PROVEN, Some("checksum:passed")),
+        Verdict::Doubtful => (rule.certainty.min(DOUBTFUL), Some("checksum:failed")),
+        Verdict::Several(values) => {
+            hits.extend(values.into_iter().map(|value| Hit {
+                rule: index,
+                entropy: entropy::of(text.get(value.clone()).unwrap_or_default()),
+                span: value.clone(),
+                secret: value,
+                certainty: rule.certainty,
+                tag: None,
+            }));
+            return;
+        }
+    };
+    hits.push(Hit { rule: index, span, secret, entropy, certainty, tag });
 }
 
 #[cfg(test)]

@@ -98,7 +98,11 @@ fn two_secrets_in_one_line_are_two_findings() {
 /// Lines of noise, code and samples, whole or cut.
 fn texts() -> impl Strategy<Value = Vec<u8>> {
     let samples: Vec<Vec<u8>> = samples().into_iter().map(|(_, text)| text.into_bytes()).collect();
+    let names: Vec<String> = matcher().rules().iter().flat_map(|rule| rule.keywords.clone()).collect();
+    let named = (proptest::sample::select(names), "[ -~]{0,50}", "([0-9a-f]{32}|[0-9A-Za-z]{40})[ '\"/=.]?")
+        .prop_map(|(name, gap, value)| [name, gap, value].concat().into_bytes());
     let line = prop_oneof![
+        1 => named,
         4 => proptest::sample::select(samples.clone()),
         2 => (proptest::sample::select(samples), any::<proptest::sample::Index>()).prop_map(|(text, at)| text[..at.index(text.len() + 1)].to_vec()),
         1 => "[ -~]{0,80}".prop_map(String::into_bytes),

@@ -137,6 +137,34 @@ pub(crate) fn is_of_credential(name: &[u8]) -> bool {
         })
 }
 
+/// Last words of names whose values are computed over something public.
+const DIGEST_ENDS: &[&str] = &[
+    "hash",
+    "digest",
+    "checksum",
+    "md5",
+    "sha",
+    "sha1",
+    "sha256",
+    "sha512",
+    "integrity",
+    "commit",
+    "revision",
+    "etag",
+];
+
+/// Whether `name` is one of a digest of something public: `sha256`, `gitCommit`, `integrity`.
+pub(crate) fn is_of_digest(name: &[u8]) -> bool {
+    words(name).last().is_some_and(|last| DIGEST_ENDS.iter().any(|end| end.as_bytes() == last.as_slice()))
+}
+
+/// Whether a name of a credential goes on at the start of `text`, as in `boxtoken` behind `box`.
+pub(crate) fn starts_with_credential(text: &[u8]) -> bool {
+    const STARTS: &[&[u8]] =
+        &[b"key", b"token", b"secret", b"api", b"auth", b"pass", b"pwd", b"access", b"client", b"cred"];
+    STARTS.iter().any(|start| text.get(..start.len()).is_some_and(|part| part.eq_ignore_ascii_case(start)))
+}
+
 /// Longest left part of a name that is looked at.
 const MAX_NAME_BYTES: usize = 60;
 

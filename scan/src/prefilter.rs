@@ -5,6 +5,7 @@ use std::ops::Range;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, BuildError};
 use memchr::{memchr, memrchr};
 
+use crate::assigned;
 use crate::rule::Rule;
 
 /// A longer line is searched only around the keyword: minified code has lines of megabytes.
@@ -51,6 +52,11 @@ impl Prefilter {
             }
             for index in self.rules_of.get(hit.pattern().as_usize()).into_iter().flatten() {
                 let Some(rule) = rules.get(*index) else { continue };
+                if rule.assigned {
+                    let near = assigned::windows(text, hit.start()..hit.end());
+                    windows.extend(near.into_iter().flatten().map(|window| (*index, window)));
+                    continue;
+                }
                 let window = match rule.reach {
                     Some(reach) => {
                         let wide = hit.start().saturating_sub(reach.before)
@@ -72,17 +78,22 @@ impl Prefilter {
                 }
             }
         }
-        windows.sort_unstable_by(|(a, x), (b, y)| (a, x.start, x.end).cmp(&(b, y.start, y.end)));
-        windows.dedup_by(|(next, window), (rule, known)| {
-            // Windows that merely touch stay apart: each is a line, or a piece cut at a delimiter.
-            let same = rule == next && (window.start < known.end || *window == *known);
-            if same {
-                known.end = known.end.max(window.end);
-            }
-            same
-        });
+        merge(&mut windows);
         windows
     }
+}
+
+/// Brings windows into order and joins those of a rule that overlap.
+pub(crate) fn merge(windows: &mut Vec<(usize, Range<usize>)>) {
+    windows.sort_unstable_by(|(a, x), (b, y)| (a, x.start, x.end).cmp(&(b, y.start, y.end)));
+    windows.dedup_by(|(next, window), (rule, known)| {
+        // Windows that merely touch stay apart: each is a line, or a piece cut at a delimiter.
+        let same = rule == next && (window.start < known.end || *window == *known);
+        if same {
+            known.end = known.end.max(window.end);
+        }
+        same
+    });
 }
 
 /// The line or lines that hold `span`, without the newline at the end.

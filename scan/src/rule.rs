@@ -9,7 +9,9 @@ use std::sync::OnceLock;
 use regex::bytes::{Regex, RegexBuilder};
 use serde::Deserialize;
 
+use crate::assigned;
 use crate::check::Check;
+use crate::entropy;
 
 /// The catalogue, by what the credentials open.
 const BUILT_IN: &[&str] = &[
@@ -42,7 +44,7 @@ pub struct Rule {
     /// The group that holds the credential; 0 is the first group that took part, or the whole match without groups.
     #[serde(default)]
     pub group: usize,
-    /// A credential whose entropy in bits per byte does not exceed this is none.
+    /// A credential whose entropy in bits per byte does not exceed this is none; below zero: see [`Rule::is_random`].
     #[serde(default)]
     pub entropy: f32,
     /// What a match says by itself: 0.0 to 1.0. Of two that overlap the more certain one stays.
@@ -54,6 +56,9 @@ pub struct Rule {
     /// search for the start of the name as well would take most of the time.
     #[serde(default)]
     pub named: bool,
+    /// Whether `keywords` are names, and the pattern is a whole value near one of them: the short form `[[assigned]]`.
+    #[serde(skip)]
+    pub assigned: bool,
     /// What is computed over the match after the pattern.
     #[serde(default)]
     pub check: Check,
@@ -80,9 +85,66 @@ pub struct Reach {
     pub after: usize,
 }
 
+/// The short form, for credentials that only the name of their provider tells: a value near one of `names`.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Assigned {
+    id: String,
+    description: String,
+    names: Vec<String>,
+    value: String,
+    #[serde(default = "unset_entropy")]
+    entropy: f32,
+    #[serde(default = "usual_certainty")]
+    certainty: f32,
+    #[serde(default)]
+    check: Check,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    positive: Vec<Vec<String>>,
+    #[serde(default)]
+    negative: Vec<Vec<String>>,
+}
+
+/// An entropy below zero stands for the least that a random value of this length and alphabet has.
+fn unset_entropy() -> f32 {
+    -1.0
+}
+
+fn usual_certainty() -> f32 {
+    0.75
+}
+
+impl From<Assigned> for Rule {
+    fn from(short: Assigned) -> Self {
+        Self {
+            id: short.id,
+            description: short.description,
+            keywords: short.names,
+            pattern: assigned::pattern(&short.value),
+            group: 1,
+            entropy: short.entropy,
+            certainty: short.certainty,
+            reach: None,
+            named: false,
+            assigned: true,
+            check: short.check,
+            tags: short.tags,
+            positive: short.positive,
+            negative: short.negative,
+            compiled: OnceLock::new(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Catalogue {
+    #[serde(default)]
     rule: Vec<Rule>,
+    #[serde(default)]
+    assigned: Vec<Assigned>,
 }
 
 impl Rule {
@@ -91,6 +153,12 @@ impl Rule {
     /// Compiled at the first use: most scans never need most rules.
     pub fn regex(&self) -> Option<&Regex> {
         self.compiled.get_or_init(|| self.compile().ok()).as_ref()
+    }
+
+    /// Whether `value`, of this entropy, is as random as this rule asks.
+    pub(crate) fn is_random(&self, value: &[u8], entropy: f32) -> bool {
+        let least = if self.entropy < 0.0 { entropy::least_of_random(value) } else { self.entropy };
+        least == 0.0 || entropy > least
     }
 
     /// Compiles the pattern and checks that the group exists.
@@ -124,10 +192,10 @@ pub fn built_in() -> Result<Vec<Rule>, RuleError> {
     })
 }
 
-/// Reads a catalogue: a TOML list of `[[rule]]`.
+/// Reads a catalogue: TOML lists of `[[rule]]` and `[[assigned]]`.
 pub fn parse(text: &str) -> Result<Vec<Rule>, RuleError> {
     let catalogue: Catalogue = toml::from_str(text).map_err(|source| RuleError::Syntax { source: Box::new(source) })?;
-    Ok(catalogue.rule)
+    Ok(catalogue.rule.into_iter().chain(catalogue.assigned.into_iter().map(Rule::from)).collect())
 }
 
 /// Why a rule cannot be used.
