@@ -3,14 +3,18 @@
 //! Nothing above the trait knows which backend it is. Keys and values are ciphertext or keyed hashes already: only
 //! the barrier calls a store. There is no `watch` yet, because nothing above needs one.
 
+mod committer;
 #[cfg(test)]
 mod contract;
 mod disk;
 mod frame;
+mod generation;
 mod log;
+mod marker;
 mod memory;
 #[cfg(test)]
 mod powercut;
+mod recovery;
 mod sled;
 
 use std::path::PathBuf;

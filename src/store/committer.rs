@@ -1,0 +1,268 @@
+//! The one writer of the embedded store: groups commits into frames, syncs, answers, and rewrites the log when most of it
+//! is dead.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::oneshot;
+
+use super::disk::Disk;
+use super::frame::{self, Builder, Chain, FRAME_HEAD};
+use super::generation::{create, remove_generation};
+use super::log::State;
+use super::marker::Marker;
+use super::sled::Location;
+use super::{Batch, Export, Key, Precondition, Revision, StoreError, Write};
+
+/// Most bytes in one frame before the rest waits for the next; also bounds what one group holds in memory.
+const GROUP_BYTES: usize = 8 << 20;
+
+pub(super) enum Message {
+    Commit(Batch, oneshot::Sender<Result<Revision, StoreError>>),
+    Export(oneshot::Sender<Result<Export, StoreError>>),
+}
+
+/// The end of the log, known to the committer alone.
+#[derive(Clone, Copy)]
+pub(super) struct Tail {
+    pub(super) length: u64,
+    pub(super) chain: Chain,
+    pub(super) revision: u64,
+    /// Bytes that a compaction would save: heads of frames, deletions, and writes that a newer one made useless.
+    pub(super) dead: u64,
+}
+
+/// The one writer.
+pub(super) struct Committer {
+    pub(super) state: Arc<ArcSwapOption<State>>,
+    pub(super) folder: PathBuf,
+    pub(super) disk: Disk,
+    pub(super) tail: Tail,
+    pub(super) compact_from: u64,
+    /// Locked as long as this lives.
+    pub(super) _lock: File,
+}
+
+type Waiting = (oneshot::Sender<Result<Revision, StoreError>>, Result<Revision, StoreError>);
+
+impl Committer {
+    pub(super) fn run(mut self, messages: &mpsc::Receiver<Message>) -> Result<(), StoreError> {
+        while let Ok(first) = messages.recv() {
+            let mut next = Some(first);
+            while let Some(message) = next.take() {
+                match message {
+                    Message::Commit(batch, answer) => next = self.group(batch, answer, messages),
+                    Message::Export(answer) => drop(answer.send(self.export())),
+                }
+            }
+            if self.tail.length > self.compact_from && self.tail.dead * 2 > self.tail.length {
+                // A failed compaction costs space, not data: the old log stays in force.
+                if let Err(error) = self.compact() {
+                    tracing::error!(error = %error, "the store could not be compacted");
+                    // Not at every commit from now on: what is missing is most likely space.
+                    self.compact_from = self.tail.length.saturating_mul(2);
+                }
+            }
+        }
+        self.close()
+    }
+
+    /// Commits `batch` and everything that waits behind it as one frame. Answers the first message that is no commit.
+    fn group(
+        &mut self,
+        batch: Batch,
+        answer: oneshot::Sender<Result<Revision, StoreError>>,
+        messages: &mpsc::Receiver<Message>,
+    ) -> Option<Message> {
+        let Some(state) = self.state.load_full() else {
+            let _ = answer.send(Err(StoreError::Closed));
+            return None;
+        };
+        let mut frame = Builder::new();
+        // What this group has changed so far: later batches are judged against it. `None` is a deletion.
+        let mut changed: HashMap<Key, Option<Location>> = HashMap::new();
+        let mut waiting: Vec<Waiting> = Vec::new();
+        let mut revision = self.tail.revision;
+        let mut other = None;
+        let mut next = Some((batch, answer));
+        while let Some((batch, answer)) = next.take() {
+            let verdict = holds(&state, &changed, &batch.preconditions).map(|()| {
+                // A batch that only asks takes no place in the order.
+                revision += u64::from(!batch.writes.is_empty());
+                for write in batch.writes {
+                    match write {
+                        Write::Put(key, value) => {
+                            let placed = frame.put(&key, &value, revision);
+                            let offset = self.tail.length + placed.value_at as u64;
+                            changed.insert(key, Some(Location { offset, length: placed.value_length, revision }));
+                        }
+                        Write::Delete(key) => {
+                            frame.delete(&key, revision);
+                            changed.insert(key, None);
+                        }
+                    }
+                }
+                Revision(revision)
+            });
+            waiting.push((answer, verdict));
+            if frame.len() < GROUP_BYTES {
+                match messages.try_recv() {
+                    Ok(Message::Commit(batch, answer)) => next = Some((batch, answer)),
+                    Ok(message) => other = Some(message),
+                    Err(_) => {}
+                }
+            }
+        }
+        let written = if frame.is_empty() { Ok(()) } else { self.append(&state, frame) };
+        match written {
+            Ok(()) => {
+                self.tail.revision = revision;
+                self.update(&state, changed);
+                for (answer, verdict) in waiting {
+                    let _ = answer.send(verdict);
+                }
+            }
+            Err(error) => {
+                let full = matches!(error, StoreError::Full);
+                tracing::error!(error = %error, "a commit could not be written");
+                for (answer, verdict) in waiting {
+                    let _ = answer.send(match verdict {
+                        Ok(_) if full => Err(StoreError::Full),
+                        Ok(_) => Err(StoreError::Io {
+                            action: "write",
+                            path: state.log_path.clone(),
+                            source: io::Error::other("see the log for the cause"),
+                        }),
+                        refused => refused,
+                    });
+                }
+            }
+        }
+        other
+    }
+
+    /// Writes and syncs one frame. When the write fails, the log is cut back to what it was; a sync that fails or a cut
+    /// that fails ends the process.
+    fn append(&mut self, state: &State, frame: Builder) -> Result<(), StoreError> {
+        let (bytes, chain) = frame.finish(&self.tail.chain);
+        if let Err(error) = self.disk.write_at(&state.log, &state.log_path, &bytes, self.tail.length) {
+            if let Err(error) = self.disk.cut(&state.log, &state.log_path, self.tail.length) {
+                fatal("cut a torn write off", &state.log_path, &error);
+            }
+            return Err(StoreError::io("write", &state.log_path)(error));
+        }
+        if let Err(error) = self.disk.sync(&state.log, &state.log_path) {
+            fatal("sync", &state.log_path, &error);
+        }
+        self.tail.length += bytes.len() as u64;
+        self.tail.chain = chain;
+        Ok(())
+    }
+
+    /// Brings the index up to the log. An index that cannot be written would answer old values, so that is fatal too;
+    /// the next start makes it anew.
+    fn update(&mut self, state: &State, changed: HashMap<Key, Option<Location>>) {
+        self.tail.dead += FRAME_HEAD as u64;
+        for (key, location) in changed {
+            let old = state.index.get(&key.0);
+            let done = match (&location, &old) {
+                (_, Err(_)) => Ok(()),
+                (Some(location), _) => state.index.put(&key.0, *location),
+                (None, _) => state.index.delete(&key.0),
+            };
+            match (old, done) {
+                (Ok(old), Ok(())) => self.tail.dead += frame::made_useless(&key.0, old, location),
+                (Err(error), _) | (_, Err(error)) => fatal("update the index of", &state.log_path, &error),
+            }
+        }
+    }
+
+    /// A copy of the store as of now: the log so far, read again without what was overwritten.
+    fn export(&self) -> Result<Export, StoreError> {
+        let state = self.state.load_full().ok_or(StoreError::Closed)?;
+        let mut live = BTreeMap::new();
+        for found in state.index.scan(&[], None) {
+            let (key, location) = found.map_err(StoreError::io("read the index of", &state.log_path))?;
+            live.insert(key, location);
+        }
+        Ok(Box::new(
+            live.into_iter().map(move |(key, location)| Ok((Key(key.into_boxed_slice()), state.read(location)?))),
+        ))
+    }
+
+    /// Writes a new generation with live entries only. Commits wait meanwhile; reads go on.
+    fn compact(&mut self) -> Result<(), StoreError> {
+        let Some(old) = self.state.load_full() else { return Ok(()) };
+        let generation = old.generation + 1;
+        let (state, tail) = create(&self.folder, &self.disk, generation, |index, log| {
+            let mut tail = log;
+            let mut frame = Builder::new();
+            let mut located = Vec::new();
+            let entries = old.index.scan(&[], None);
+            for found in entries {
+                let (key, location) = found.map_err(StoreError::io("read the index of", &old.log_path))?;
+                let key = Key(key.into_boxed_slice());
+                let entry = old.read(location)?;
+                let placed = frame.put(&key, &entry.bytes, location.revision);
+                let offset = tail.length + placed.value_at as u64;
+                located.push((key, Location { offset, ..location }));
+                if frame.len() >= GROUP_BYTES {
+                    tail.flush(std::mem::replace(&mut frame, Builder::new()), &mut located, index)?;
+                }
+            }
+            tail.flush(frame.at_revision(self.tail.revision), &mut located, index)?;
+            Ok(tail.finished(self.tail.revision))
+        })?;
+        self.tail = tail;
+        self.state.store(Some(Arc::new(state)));
+        remove_generation(&self.folder, &self.disk, old.generation);
+        Ok(())
+    }
+
+    /// Syncs the index and leaves the marker that lets the next start trust it.
+    fn close(self) -> Result<(), StoreError> {
+        let Some(state) = self.state.swap(None) else { return Ok(()) };
+        state.index.sync().map_err(StoreError::io("sync the index of", &state.log_path))?;
+        let marker = Marker { generation: state.generation, tail: self.tail }.encode();
+        let path = self.folder.join("clean");
+        let write = || {
+            let file = self.disk.create(&path)?;
+            self.disk.write_at(&file, &path, &marker, 0)?;
+            self.disk.sync(&file, &path)?;
+            self.disk.sync_folder(&self.folder)
+        };
+        write().map_err(StoreError::io("write", &path))
+    }
+}
+
+fn holds(
+    state: &State,
+    changed: &HashMap<Key, Option<Location>>,
+    preconditions: &[Precondition],
+) -> Result<(), StoreError> {
+    for (index, precondition) in preconditions.iter().enumerate() {
+        let (Precondition::Absent(key) | Precondition::At(key, _)) = precondition;
+        let current = match changed.get(key) {
+            Some(location) => *location,
+            None => state.index.get(&key.0).map_err(StoreError::io("read the index of", &state.log_path))?,
+        };
+        let met = match precondition {
+            Precondition::Absent(_) => current.is_none(),
+            Precondition::At(_, revision) => current.is_some_and(|location| location.revision == revision.0),
+        };
+        if !met {
+            return Err(StoreError::Conflict { index });
+        }
+    }
+    Ok(())
+}
+
+/// Ends the process: what is on disk is unknown, so nothing may be acknowledged any more.
+pub(super) fn fatal(action: &str, path: &Path, error: &io::Error) -> ! {
+    tracing::error!(path = %path.display(), error = %error, "the store cannot {action} its files; the process ends");
+    std::process::abort()
+}
