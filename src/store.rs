@@ -27,6 +27,9 @@ pub use memory::MemoryStore;
 /// Largest value in bytes. Engines refuse larger secrets long before.
 pub const MAX_VALUE_BYTES: usize = 4 << 20;
 
+/// A log is rewritten when it is larger than this and more than half of it is dead, unless the configuration says other.
+pub const COMPACT_BYTES: u64 = 64 << 20;
+
 /// Largest batch in bytes: what a restore may put back at once.
 pub const MAX_BATCH_BYTES: usize = 2 << 30;
 
@@ -152,7 +155,9 @@ impl StoreError {
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| match source.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full,
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded | std::io::ErrorKind::FileTooLarge => {
+                Self::Full
+            }
             _ => Self::Io { action, path, source },
         }
     }

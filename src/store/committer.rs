@@ -11,15 +11,12 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::oneshot;
 
 use super::disk::Disk;
-use super::frame::{self, Builder, Chain, FRAME_HEAD};
+use super::frame::{self, Builder, Chain, FRAME_HEAD, GROUP_BYTES};
 use super::generation::{create, remove_generation};
 use super::log::State;
 use super::marker::Marker;
 use super::sled::Location;
 use super::{Batch, Export, Key, Precondition, Revision, StoreError, Write};
-
-/// Most bytes in one frame before the rest waits for the next; also bounds what one group holds in memory.
-const GROUP_BYTES: usize = 8 << 20;
 
 pub(super) enum Message {
     Commit(Batch, oneshot::Sender<Result<Revision, StoreError>>),
@@ -43,6 +40,8 @@ pub(super) struct Committer {
     pub(super) disk: Disk,
     pub(super) tail: Tail,
     pub(super) compact_from: u64,
+    /// Whether the last commit could not be written.
+    pub(super) refusing: bool,
     /// Locked as long as this lives.
     pub(super) _lock: File,
 }
@@ -121,6 +120,7 @@ impl Committer {
         match written {
             Ok(()) => {
                 self.tail.revision = revision;
+                self.refusing = false;
                 self.update(&state, changed);
                 for (answer, verdict) in waiting {
                     let _ = answer.send(verdict);
@@ -128,7 +128,10 @@ impl Committer {
             }
             Err(error) => {
                 let full = matches!(error, StoreError::Full);
-                tracing::error!(error = %error, "a commit could not be written");
+                // Once, not for each commit: a full disk often holds the log of the process too.
+                if !std::mem::replace(&mut self.refusing, true) {
+                    tracing::error!(error = %error, "commits cannot be written; each is refused until one can");
+                }
                 for (answer, verdict) in waiting {
                     let _ = answer.send(match verdict {
                         Ok(_) if full => Err(StoreError::Full),
@@ -199,7 +202,6 @@ impl Committer {
         let Some(old) = self.state.load_full() else { return Ok(()) };
         let generation = old.generation + 1;
         let (state, tail) = create(&self.folder, &self.disk, generation, |index, log| {
-            let mut tail = log;
             let mut frame = Builder::new();
             let mut located = Vec::new();
             let entries = old.index.scan(&[], None);
@@ -208,26 +210,31 @@ impl Committer {
                 let key = Key(key.into_boxed_slice());
                 let entry = old.read(location)?;
                 let placed = frame.put(&key, &entry.bytes, location.revision);
-                let offset = tail.length + placed.value_at as u64;
+                let offset = log.length + placed.value_at as u64;
                 located.push((key, Location { offset, ..location }));
                 if frame.len() >= GROUP_BYTES {
-                    tail.flush(std::mem::replace(&mut frame, Builder::new()), &mut located, index)?;
+                    log.flush(std::mem::replace(&mut frame, Builder::new()), &mut located, index)?;
                 }
             }
-            tail.flush(frame.at_revision(self.tail.revision), &mut located, index)?;
-            Ok(tail.finished(self.tail.revision))
+            log.flush(frame, &mut located, index)?;
+            // The last frame may be taken for a torn one. So that this never befalls a live entry, the last is empty.
+            log.flush(Builder::new().at_revision(self.tail.revision), &mut located, index)?;
+            Ok(log.finished(self.tail.revision))
         })?;
         self.tail = tail;
         self.state.store(Some(Arc::new(state)));
-        remove_generation(&self.folder, &self.disk, old.generation);
+        // The new log is in force. What is left of the old one costs space, and the next start removes it.
+        if let Err(error) = remove_generation(&self.folder, &self.disk, old.generation) {
+            tracing::warn!(error = %error, "the log before the compaction could not be removed");
+        }
         Ok(())
     }
 
     /// Syncs the index and leaves the marker that lets the next start trust it.
     fn close(self) -> Result<(), StoreError> {
         let Some(state) = self.state.swap(None) else { return Ok(()) };
-        state.index.sync().map_err(StoreError::io("sync the index of", &state.log_path))?;
         let marker = Marker { generation: state.generation, tail: self.tail }.encode();
+        state.index.close(&marker).map_err(StoreError::io("sync the index of", &state.log_path))?;
         let path = self.folder.join("clean");
         let write = || {
             let file = self.disk.create(&path)?;

@@ -23,6 +23,16 @@ pub(super) struct Trace {
     pub(super) steps: Vec<Step>,
     /// The next write stores this many bytes and then fails with "no space left".
     pub(super) full_after: Option<usize>,
+    /// Only of files whose name ends so.
+    pub(super) full_name: &'static str,
+}
+
+#[cfg(test)]
+impl Trace {
+    /// How much of a write to `path` is stored before the disk is full.
+    fn full_for(&mut self, path: &Path) -> Option<usize> {
+        path.to_string_lossy().ends_with(self.full_name).then(|| self.full_after.take()).flatten()
+    }
 }
 
 /// One change. Made in tests only.
@@ -51,7 +61,7 @@ impl Disk {
 
     pub(super) fn write_at(&self, file: &File, path: &Path, bytes: &[u8], offset: u64) -> io::Result<()> {
         #[cfg(test)]
-        if let Some(full) = self.trace.as_ref().and_then(|trace| trace.lock().full_after.take()) {
+        if let Some(full) = self.trace.as_ref().and_then(|trace| trace.lock().full_for(path)) {
             let kept = bytes.get(..full).unwrap_or(bytes);
             self.note(|| Step::Write(path.to_owned(), offset, kept.to_vec()));
             file.write_all_at(kept, offset)?;

@@ -13,15 +13,25 @@
 //!
 //! A write: kind (1: put, 2: delete), key length 1, value length 4, revision 8, key, value. Integers are little-endian.
 
+use std::fs::File;
+use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::FileExt as _;
+
 use ring::digest;
 
-use super::Key;
 use super::sled::Location;
+use super::{Key, MAX_BATCH_BYTES};
 
+/// Most bytes in one frame before the rest waits for the next; also bounds what one group holds in memory.
+pub(super) const GROUP_BYTES: usize = 8 << 20;
 pub(super) const HEADER: usize = 32;
 pub(super) const FRAME_HEAD: usize = 48;
 const MAGIC: &[u8; 8] = b"TLKLOG1\n";
 const FRAME_MAGIC: &[u8; 4] = b"TLKF";
+/// No frame is larger: a group ends with the batch that exceeds its limit.
+const MAX_BODY_BYTES: u64 = (MAX_BATCH_BYTES + GROUP_BYTES) as u64;
+/// Bytes read at once.
+const READ_BYTES: usize = 1 << 20;
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 /// Bytes of a write before its key.
@@ -109,47 +119,77 @@ impl Builder {
     }
 }
 
-/// What stands at a place of a log.
-pub(super) enum Next<'a> {
-    /// A whole frame, chained to the one before.
-    Frame { body: &'a [u8], length: usize, last_revision: u64, chain: Chain },
-    /// The log ends here.
-    End,
-    /// Not a frame, or not one that follows.
-    Broken,
+/// A whole frame that follows from the one before.
+pub(super) struct Frame<'a> {
+    pub(super) body: &'a [u8],
+    pub(super) last_revision: u64,
+    pub(super) chain: Chain,
 }
 
-/// Reads the frame at the start of `bytes`.
-pub(super) fn next<'a>(bytes: &'a [u8], before: &Chain) -> Next<'a> {
-    if bytes.is_empty() {
-        return Next::End;
-    }
-    let Some((head, rest)) = bytes.split_at_checked(FRAME_HEAD) else { return Next::Broken };
-    let length = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
-    let (true, Some(body)) = (head.starts_with(FRAME_MAGIC), rest.get(..length)) else { return Next::Broken };
-    let chain = sha256(&[before, &head[..16], body]);
-    if chain != head[16..] {
-        return Next::Broken;
-    }
-    let mut revision = [0; 8];
-    revision.copy_from_slice(&head[8..16]);
-    Next::Frame { body, length: FRAME_HEAD + length, last_revision: u64::from_le_bytes(revision), chain }
+/// The frames of a log in their order. Memory holds one of them at a time, however long the log is.
+pub(super) struct Frames<'a> {
+    log: BufReader<&'a File>,
+    left: u64,
+    body: Vec<u8>,
 }
 
-/// Whether a frame head stands anywhere in `bytes` after its first byte: then what is broken before it is no torn end.
-pub(super) fn another_frame_follows(bytes: &[u8]) -> bool {
-    let rest = bytes.get(1..).unwrap_or_default();
-    let mut at = 0;
-    while let Some(found) = rest.get(at..).and_then(|rest| rest.windows(4).position(|window| window == FRAME_MAGIC)) {
-        let start = at + found;
-        let head = rest.get(start..start + FRAME_HEAD);
-        let length = head.map(|head| u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize);
-        if length.is_some_and(|length| length > 0 && rest.len() >= start + FRAME_HEAD + length) {
-            return true;
+impl<'a> Frames<'a> {
+    /// At the start of a log of `length` bytes.
+    pub(super) fn open(mut log: &'a File, length: u64) -> io::Result<Self> {
+        log.seek(SeekFrom::Start(0))?;
+        Ok(Self { log: BufReader::with_capacity(READ_BYTES, log), left: length, body: Vec::new() })
+    }
+
+    /// What the log begins with.
+    pub(super) fn header(&mut self) -> io::Result<[u8; HEADER]> {
+        let mut header = [0; HEADER];
+        self.log.read_exact(&mut header)?;
+        self.left = self.left.saturating_sub(HEADER as u64);
+        Ok(header)
+    }
+
+    /// The next frame; `None` where none follows from `before`: at the end, or where the log is torn or damaged.
+    pub(super) fn next(&mut self, before: &Chain) -> io::Result<Option<Frame<'_>>> {
+        let mut head = [0; FRAME_HEAD];
+        let Some(left) = self.left.checked_sub(FRAME_HEAD as u64) else { return Ok(None) };
+        self.log.read_exact(&mut head)?;
+        let length = body_length(&head);
+        if !head.starts_with(FRAME_MAGIC) || length > left.min(MAX_BODY_BYTES) {
+            return Ok(None);
         }
-        at = start + 1;
+        self.body.resize(length as usize, 0);
+        self.log.read_exact(&mut self.body)?;
+        self.left = left - length;
+        let chain = sha256(&[before, &head[..16], &self.body]);
+        let mut revision = [0; 8];
+        revision.copy_from_slice(&head[8..16]);
+        let frame = Frame { body: &self.body, last_revision: u64::from_le_bytes(revision), chain };
+        Ok((chain == head[16..]).then_some(frame))
     }
-    false
+}
+
+fn body_length(head: &[u8; FRAME_HEAD]) -> u64 {
+    u64::from(u32::from_le_bytes([head[4], head[5], head[6], head[7]]))
+}
+
+/// Whether a frame stands anywhere behind the first byte of `from..end`: then what is broken there is no torn end.
+pub(super) fn another_follows(log: &File, from: u64, end: u64) -> io::Result<bool> {
+    let mut chunk = vec![0; READ_BYTES];
+    let mut at = from + 1;
+    while at + FRAME_HEAD as u64 <= end {
+        let length = (end - at).min(READ_BYTES as u64);
+        chunk.resize(length as usize, 0);
+        log.read_exact_at(&mut chunk, at)?;
+        for (place, head) in chunk.windows(FRAME_HEAD).enumerate().filter(|(_, head)| head.starts_with(FRAME_MAGIC)) {
+            let Ok(head) = <&[u8; FRAME_HEAD]>::try_from(head) else { continue };
+            if at + (place + FRAME_HEAD) as u64 + body_length(head) <= end {
+                return Ok(true);
+            }
+        }
+        // The next chunk begins with what could not be the start of a head in this one.
+        at += length - (FRAME_HEAD as u64 - 1);
+    }
+    Ok(false)
 }
 
 /// Bytes that are of no use any more once `new` (`None`: a deletion) took the place of `old` under `key`.
@@ -182,7 +222,8 @@ pub(super) fn writes(body: &[u8]) -> impl Iterator<Item = Written<'_>> {
     })
 }
 
-fn sha256(parts: &[&[u8]]) -> Chain {
+/// The hash of `parts` in a row.
+pub(super) fn sha256(parts: &[&[u8]]) -> Chain {
     let mut context = digest::Context::new(&digest::SHA256);
     parts.iter().for_each(|part| context.update(part));
     let mut chain = [0; 32];

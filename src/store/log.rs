@@ -29,10 +29,7 @@ use super::committer::{Committer, Message};
 use super::disk::Disk;
 use super::recovery::recover;
 use super::sled::{Index, Location};
-use super::{Batch, Entry, Export, Key, Page, Revision, Scan, Store, StoreError, check_sizes};
-
-/// A log is rewritten when it is larger than this and more than half of it is dead.
-const COMPACT_FROM: u64 = 64 << 20;
+use super::{Batch, COMPACT_BYTES, Entry, Export, Key, Page, Revision, Scan, Store, StoreError, check_sizes};
 
 /// The embedded store in one folder.
 pub struct LogStore {
@@ -56,7 +53,12 @@ impl LogStore {
     /// Errors: [`StoreError::Locked`] while another process has it; [`StoreError::Corrupt`] when a log is damaged
     /// anywhere but at a torn end.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::open_with(path, COMPACT_FROM, Disk::default())
+        Self::open_compacting(path, COMPACT_BYTES)
+    }
+
+    /// As [`LogStore::open`]; the log is rewritten when it is larger than `compact_from` and more than half of it is dead.
+    pub fn open_compacting(path: &Path, compact_from: u64) -> Result<Self, StoreError> {
+        Self::open_with(path, compact_from, Disk::default())
     }
 
     pub(super) fn open_with(path: &Path, compact_from: u64, disk: Disk) -> Result<Self, StoreError> {
@@ -75,8 +77,15 @@ impl LogStore {
         let (state, tail) = recover(path, &disk)?;
         let state = Arc::new(ArcSwapOption::from_pointee(state));
         let (sender, receiver) = mpsc::channel();
-        let committer =
-            Committer { state: state.clone(), folder: path.to_owned(), disk, tail, compact_from, _lock: lock };
+        let committer = Committer {
+            state: state.clone(),
+            folder: path.to_owned(),
+            disk,
+            tail,
+            compact_from,
+            refusing: false,
+            _lock: lock,
+        };
         let thread = std::thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || committer.run(&receiver))

@@ -13,6 +13,9 @@ use sled::{Db, Mode};
 /// Memory that sled may use for its pages.
 const CACHE_BYTES: u64 = 16 << 20;
 
+/// Tree and key of what [`Index::close`] notes.
+const CLOSED: &[u8] = b"closed";
+
 /// Where a value lies in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Location {
@@ -52,8 +55,14 @@ impl Index {
         Ok(Self { db: config.open().map_err(io_error)?, path: path.to_owned() })
     }
 
+    /// Whether [`Index::close`] noted this marker last.
+    pub(super) fn agrees_with(&self, marker: &[u8]) -> bool {
+        let noted = self.db.open_tree(CLOSED).and_then(|tree| tree.get(CLOSED));
+        matches!(noted, Ok(Some(noted)) if noted == marker)
+    }
+
     pub(super) fn get(&self, key: &[u8]) -> io::Result<Option<Location>> {
-        Ok(self.db.get(key).map_err(io_error)?.and_then(|bytes| Location::decode(&bytes)))
+        self.db.get(key).map_err(io_error)?.map(|bytes| decoded(&bytes)).transpose()
     }
 
     pub(super) fn put(&self, key: &[u8], location: Location) -> io::Result<()> {
@@ -78,17 +87,23 @@ impl Index {
             .range((start, Bound::Unbounded))
             .map(|found| {
                 let (key, value) = found.map_err(io_error)?;
-                let location = Location::decode(&value).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
-                Ok((key.to_vec(), location))
+                Ok((key.to_vec(), decoded(&value)?))
             })
             .take_while(move |found| !matches!(found, Ok((key, _)) if !key.starts_with(prefix)))
     }
 
-    /// Writes everything out and syncs every file, so that the index may be trusted after a clean close.
-    pub(super) fn sync(&self) -> io::Result<()> {
+    /// Notes which end of the log it belongs to, writes everything out and syncs every file, so that the index may be
+    /// trusted by who finds the same `marker`.
+    pub(super) fn close(&self, marker: &[u8]) -> io::Result<()> {
+        self.db.open_tree(CLOSED).and_then(|tree| tree.insert(CLOSED, marker)).map_err(io_error)?;
         self.db.flush().map_err(io_error)?;
         sync_tree(&self.path)
     }
+}
+
+/// An entry that is there but cannot be read is not one that is missing.
+fn decoded(bytes: &[u8]) -> io::Result<Location> {
+    Location::decode(bytes).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
 /// sled's errors are the operating system's or say that its files are damaged.
