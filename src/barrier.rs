@@ -116,6 +116,9 @@ struct Inner {
     /// Held from the reading of the keyring or root key to the use of the new one: of two changes at once, the later
     /// commit must also be the one in use. Nothing else is done under it.
     changing: tokio::sync::Mutex<()>,
+    /// Shared by commits, alone for a restore: no commit over the old records may land among the new ones. Taken
+    /// before `changing`.
+    replacing: tokio::sync::RwLock<()>,
 }
 
 /// The keys while the barrier is open.
@@ -150,8 +153,8 @@ impl Barrier {
     }
 
     fn with_term_limit(store: Arc<dyn Store>, clock: SharedClock, term_limit: u64) -> Self {
-        let changing = tokio::sync::Mutex::new(());
-        Self(Arc::new(Inner { store, open: ArcSwapOption::empty(), clock, term_limit, changing }))
+        let (changing, replacing) = (tokio::sync::Mutex::new(()), tokio::sync::RwLock::new(()));
+        Self(Arc::new(Inner { store, open: ArcSwapOption::empty(), clock, term_limit, changing, replacing }))
     }
 
     /// The time that the barrier goes by.
@@ -271,6 +274,7 @@ impl Barrier {
 
     /// Seals and commits `changes`, all or nothing.
     pub async fn commit(&self, changes: Changes) -> Result<Revision, BarrierError> {
+        let _shared = self.0.replacing.read().await;
         let open = self.count(changes.puts()).await?;
         let cipher = open.ciphers.get(&open.active).ok_or(BarrierError::Damaged)?;
         let batch = changes.seal(&open.names, |key, plain| cipher.seal(&key.0, plain))?;
@@ -299,6 +303,7 @@ impl Barrier {
 
     /// Replaces everything in the store by the sealed records of a snapshot, and seals the barrier.
     pub async fn import(&self, records: Vec<(Key, Vec<u8>)>) -> Result<(), BarrierError> {
+        let _alone = self.0.replacing.write().await;
         let mut writes = Vec::new();
         let mut after = None;
         loop {
@@ -311,7 +316,7 @@ impl Barrier {
         }
         writes.extend(records.into_iter().map(|(key, bytes)| Write::Put(key, bytes)));
         // The keys in use belong to the records that go: nothing may be sealed under them in between or afterwards.
-        let _alone = self.0.changing.lock().await;
+        let _unchanged = self.0.changing.lock().await;
         self.seal();
         self.0.store.commit(Batch { preconditions: Vec::new(), writes }).await?;
         Ok(())
@@ -368,6 +373,7 @@ impl Barrier {
     }
 
     async fn purge(&self, prefix: &[u8], limit: usize) -> Result<usize, BarrierError> {
+        let _shared = self.0.replacing.read().await;
         let page = self.0.store.scan(Scan { prefix: prefix.to_vec(), after: None, limit }).await?;
         let writes: Vec<_> = page.entries.into_iter().map(|(key, _)| Write::Delete(key)).collect();
         let count = writes.len();

@@ -238,3 +238,37 @@ fn shares_count_once_and_complete_at_the_threshold() {
     assert_eq!((progress.count(), progress.nonce()), (0, ""));
     assert!(decode_share("zz").is_none() && decode_share("00ff").unwrap().same_as(&[0, 255]));
 }
+
+// A record that was created between the restore's look at the store and its commit stayed among the restored ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_under_writers_leaves_nothing_but_the_snapshot() {
+    for round in 0..20 {
+        let barrier = opened(Arc::new(MemoryStore::new()), u64::MAX).await;
+        put(&barrier, "kept", b"1").await;
+        let snapshot = crate::snapshot::save(&barrier).await.unwrap();
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let barrier = barrier.clone();
+                tokio::spawn(async move {
+                    for number in 0.. {
+                        let mut changes = Changes::new();
+                        changes.create(&barrier.view("kv"), &format!("{writer}-{number}"), b"2");
+                        if barrier.commit(changes).await.is_err() {
+                            break;
+                        }
+                        tokio::task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        while barrier.view("kv").list("").await.unwrap().len() < 50 {
+            tokio::task::yield_now().await;
+        }
+        crate::snapshot::restore(&snapshot, &barrier).await.unwrap();
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        barrier.unseal(&KEY).await.unwrap();
+        assert_eq!(barrier.view("kv").list("").await.unwrap(), ["kept"], "round {round}");
+    }
+}
