@@ -5,6 +5,7 @@
 
 mod entry;
 mod file;
+mod tail;
 mod writer;
 
 use std::path::PathBuf;

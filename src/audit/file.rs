@@ -1,8 +1,8 @@
-//! The file of an audit device: continues a chain, cuts off what a crash tore, notices when it is taken away.
+//! The file of an audit device: continues a chain, notices when it is taken away, goes on in a new file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,9 @@ use serde::Deserialize;
 use turnlock_core::audit::{Chain, Kind};
 
 use super::AuditConfig;
+use super::tail::Tail;
 use crate::clock::SharedClock;
 use crate::response::rfc3339;
-
-/// How far from its end a file is searched for its last whole record. A crash tears less than one batch.
-const TAIL_BYTES: u64 = 32 << 20;
 
 /// Why an audit device could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -112,29 +110,31 @@ impl AuditFile {
         let path = self.path.clone();
         let failed = |source| OpenError::Io { path: path.clone(), source };
         let length = self.file.metadata().map_err(failed)?.len();
-        let end = last_record(&self.file, length).map_err(failed)?;
-        let Some((whole, chain)) = end else {
-            if length > 0 {
-                // A first line that a crash tore has nothing before it that could be lost.
-                let torn_header = length < 4096 && !has_line(&self.file).map_err(failed)?;
-                if !torn_header {
-                    return Err(OpenError::NotAChain(self.path.clone()));
-                }
-                self.file.set_len(0).map_err(failed)?;
+        let tail = Tail::read(&self.file, length).map_err(failed)?;
+        let Some(chain) = tail.chain else {
+            // A first line that a crash tore has nothing before it that could be lost.
+            if length > 0 && !tail.torn_header {
+                return Err(OpenError::NotAChain(self.path.clone()));
             }
+            self.file.set_len(0).map_err(failed)?;
             self.chain = self.previous_file();
-            return self.header(clock).map_err(failed);
+            return self.header(clock).and_then(|()| sync_folder(&self.path)).map_err(failed);
         };
         let mut first = String::new();
         let mut reader = BufReader::new(&*self.file);
         reader.seek(SeekFrom::Start(0)).map_err(failed)?;
         reader.take(1 << 20).read_line(&mut first).map_err(failed)?;
         let first: FirstLine = serde_json::from_str(&first).map_err(|_| OpenError::NotAChain(self.path.clone()))?;
-        (self.chain, self.length, self.first_seq, self.begun) = (chain, whole, first.seq, first.time);
-        if whole < length {
-            self.file.set_len(whole).map_err(failed)?;
-            self.notice(clock, &format!("\"event\":\"torn record cut off\",\"bytes\":{}", length - whole))
+        (self.chain, self.length, self.first_seq, self.begun) = (chain, tail.whole, first.seq, first.time);
+        if tail.whole < length {
+            self.file.set_len(tail.whole).map_err(failed)?;
+            self.notice(clock, &format!("\"event\":\"torn record cut off\",\"bytes\":{}", length - tail.whole))
                 .map_err(failed)?;
+        }
+        if tail.foreign {
+            // They stay where they are: what somebody did to the file is for the proof to show.
+            tracing::error!(audit.path = %self.path.display(), "the audit file ends with lines that are no records");
+            self.notice(clock, "\"event\":\"lines that are no records end the file\"").map_err(failed)?;
         }
         Ok(())
     }
@@ -145,9 +145,9 @@ impl AuditFile {
         let end = newest.and_then(|path| {
             let file = File::open(path).ok()?;
             let length = file.metadata().ok()?.len();
-            last_record(&file, length).ok()?
+            Tail::read(&file, length).ok()?.chain
         });
-        end.map(|(_, chain)| chain).unwrap_or_default()
+        end.unwrap_or_default()
     }
 
     /// The file, for the thread that syncs.
@@ -207,6 +207,7 @@ impl AuditFile {
         if same {
             tracing::error!(audit.path = %self.path.display(), "someone else changed the audit file's length");
             self.length = ours.len();
+            self.end_line()?;
             self.notice(clock, "\"event\":\"the file's length was changed by someone else\"")?;
             return Ok(false);
         }
@@ -216,17 +217,36 @@ impl AuditFile {
         Ok(true)
     }
 
+    /// Goes on in the file that the path leads to now. When that fails the old file stays in use and nothing of the
+    /// attempt is left.
     fn begin(&mut self, clock: &SharedClock) -> io::Result<()> {
+        // Who waits for the disk will ask the new file only.
+        self.file.sync_data()?;
         let file = open(&self.path)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        self.length = file.metadata()?.len();
-        self.file = Arc::new(file);
-        self.begun = clock.now();
-        self.torn = false;
-        self.header(clock)?;
-        // The directory too: after a power cut the new file must still have its name.
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
+        let length = file.metadata()?.len();
+        let mut next =
+            Self { file: Arc::new(file), length, begun: clock.now(), torn: false, path: self.path.clone(), ..*self };
+        let begun = next.end_line().and_then(|()| next.header(clock)).and_then(|()| sync_folder(&self.path));
+        if let Err(error) = begun {
+            let _ = next.file.set_len(length);
+            return Err(error);
+        }
+        *self = next;
+        Ok(())
+    }
+
+    /// Ends a line that somebody else left open, so that the next record is not glued to it.
+    fn end_line(&mut self) -> io::Result<()> {
+        let mut last = [b'\n'];
+        if let Some(place) = self.length.checked_sub(1) {
+            self.file.read_exact_at(&mut last, place)?;
+        }
+        if last != *b"\n" {
+            (&*self.file).write_all(b"\n")?;
+            self.length += 1;
+        }
+        Ok(())
     }
 
     fn header(&mut self, clock: &SharedClock) -> io::Result<()> {
@@ -271,27 +291,8 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Where the last whole record of the file ends, and the chain behind it.
-fn last_record(mut file: &File, length: u64) -> io::Result<Option<(u64, Chain)>> {
-    let start = length.saturating_sub(TAIL_BYTES);
-    let mut tail = Vec::new();
-    file.seek(SeekFrom::Start(start))?;
-    file.take(TAIL_BYTES).read_to_end(&mut tail)?;
-    let mut end = tail.len();
-    while let Some(feed) = tail.get(..end).and_then(|part| part.iter().rposition(|byte| *byte == b'\n')) {
-        let line_start =
-            tail.get(..feed).and_then(|part| part.iter().rposition(|byte| *byte == b'\n')).map_or(0, |at| at + 1);
-        if let Some(chain) = tail.get(line_start..feed).and_then(Chain::after) {
-            return Ok(Some((start + feed as u64 + 1, chain)));
-        }
-        end = feed;
-    }
-    Ok(None)
-}
-
-fn has_line(mut file: &File) -> io::Result<bool> {
-    let mut text = Vec::new();
-    file.seek(SeekFrom::Start(0))?;
-    file.take(8192).read_to_end(&mut text)?;
-    Ok(text.contains(&b'\n'))
+/// The folder too: after a power cut a new file must still have its name.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }

@@ -147,3 +147,121 @@ async fn without_a_device_nothing_waits() {
     record(&audit).await.unwrap();
     audit.answer(&audit.entry(&request()), &Written::default()).await.unwrap();
 }
+
+// A device that answered late once was refused for ever: the flag was only cleared by a write, and none was let through.
+#[tokio::test]
+async fn a_device_that_hung_is_used_again_once_it_is_idle() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = open(&config(&folder.path().join("audit.log")));
+    record(&audit).await.unwrap();
+    audit.writer.as_ref().unwrap().hangs();
+    assert_eq!(record(&audit).await.unwrap_err().status(), 503);
+    let recovered = async {
+        while record(&audit).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), recovered).await.unwrap();
+    assert_eq!(audit.trouble(), None);
+    audit.close().await;
+}
+
+// Records went on into the deleted file and requests were served.
+#[tokio::test]
+async fn without_its_folder_nothing_is_served_until_the_folder_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    let config = config(&inner.join("audit.log"));
+    let audit = open(&config);
+    record(&audit).await.unwrap();
+    std::fs::rename(&inner, folder.path().join("away")).unwrap();
+    let refused = async {
+        loop {
+            if let Err(error) = record(&audit).await {
+                return error;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let error = tokio::time::timeout(Duration::from_secs(30), refused).await.unwrap();
+    assert_eq!((error.status(), error.to_string().contains("taken away")), (503, true));
+    assert!(audit.trouble().unwrap().contains("taken away"));
+    std::fs::create_dir(&inner).unwrap();
+    let back = async {
+        while record(&audit).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), back).await.unwrap();
+    assert_eq!(audit.trouble(), None);
+    audit.close().await;
+    std::fs::rename(folder.path().join("away/audit.log"), inner.join("audit.log.1")).unwrap();
+    assert_eq!(proof(&config.path).unwrap().first_seq, 1);
+}
+
+// Whole lines at the end that were no records were cut off as torn: a restart wiped out the traces of a change.
+#[tokio::test]
+async fn a_changed_or_added_last_line_is_kept_for_the_proof() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, tamper) in
+        [|text: &str| format!("{text}forged\n"), |text: &str| text.replace("\"seq\":5", "\"seq\":x")]
+            .into_iter()
+            .enumerate()
+    {
+        let config = config(&folder.path().join(format!("audit{number}.log")));
+        let audit = open(&config);
+        record(&audit).await.unwrap();
+        record(&audit).await.unwrap();
+        audit.close().await;
+        let text = std::fs::read_to_string(&config.path).unwrap();
+        assert_eq!(text.lines().count(), 5);
+        std::fs::write(&config.path, tamper(&text)).unwrap();
+        let audit = open(&config);
+        record(&audit).await.unwrap();
+        audit.close().await;
+        assert!(matches!(proof(&config.path), Err(FlawKind::Added(5) | FlawKind::Added(4) | FlawKind::Changed(5))));
+        assert!(std::fs::read_to_string(&config.path).unwrap().contains("lines that are no records end the file"));
+    }
+}
+
+#[tokio::test]
+async fn a_hole_that_a_power_cut_left_is_cut_off_with_what_came_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder.path().join("audit.log"));
+    let audit = open(&config);
+    for _ in 0..4 {
+        record(&audit).await.unwrap();
+    }
+    audit.close().await;
+    let mut bytes = std::fs::read(&config.path).unwrap();
+    let third = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(2).unwrap().0;
+    bytes[third - 60..third + 60].fill(0);
+    std::fs::write(&config.path, bytes).unwrap();
+    let audit = open(&config);
+    record(&audit).await.unwrap();
+    audit.close().await;
+    assert_eq!(proof(&config.path).unwrap().records, 2 + 1 + 2);
+}
+
+#[tokio::test]
+async fn a_record_is_not_glued_to_a_line_that_somebody_else_left_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder.path().join("audit.log"));
+    let audit = open(&config);
+    record(&audit).await.unwrap();
+    let length = std::fs::metadata(&config.path).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&config.path).unwrap().set_len(length - 10).unwrap();
+    audit.reopen();
+    let told = async {
+        while !std::fs::read_to_string(&config.path).unwrap().contains("changed by someone else") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), told).await.unwrap();
+    audit.close().await;
+    let text = std::fs::read_to_string(&config.path).unwrap();
+    let notice = text.lines().find(|line| line.contains("changed by someone else")).unwrap();
+    assert!(notice.starts_with("{\"seq\":") && notice.contains("\"kind\":\"notice\""), "{notice}");
+    assert!(matches!(proof(&config.path), Err(FlawKind::Changed(3))));
+}

@@ -23,6 +23,8 @@ use crate::response::rfc3339;
 pub(super) const FULL: &str = "no space is left for the audit; nothing was answered that is not recorded";
 pub(super) const FAILED: &str = "the audit device failed; nothing is answered that is not recorded";
 pub(super) const HANGS: &str = "the audit device does not answer in time; nothing is answered that is not recorded";
+const LOST: &str =
+    "the audit file was taken away and no new one can be begun; nothing is answered that is not recorded";
 const BACKLOG: &str = "too many audit records are waiting; try again later";
 
 /// Most bytes of records that may wait.
@@ -33,6 +35,8 @@ const CHECKPOINT_RECORDS: u64 = 1000;
 const CHECKPOINT_AGE: chrono::TimeDelta = chrono::TimeDelta::seconds(10);
 /// How often the file is checked when nothing is written.
 const IDLE: Duration = Duration::from_secs(1);
+/// How soon the file is looked at again, and a rotation that failed is tried again.
+const RETRY: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
 
 /// Something for the writer to do.
 pub(super) enum Item {
@@ -56,6 +60,7 @@ pub(super) enum Refusal {
     Failed,
     Full,
     Hangs,
+    Lost,
 }
 
 impl Refusal {
@@ -65,6 +70,7 @@ impl Refusal {
             Self::Failed => FAILED,
             Self::Full => FULL,
             Self::Hangs => HANGS,
+            Self::Lost => LOST,
         }
     }
 }
@@ -104,6 +110,17 @@ struct Shared {
     trouble: Mutex<Option<Refusal>>,
 }
 
+impl Shared {
+    /// The writing thread is idle, so it does not hang; whether the other does shows in what waits for the disk. Without
+    /// this a device that hung once would be refused for ever: nothing is handed to it that could prove it well.
+    fn breathe(&self) {
+        let wish = self.wish.lock();
+        if wish.wanted <= self.synced.borrow().ticket {
+            self.hangs.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The handle to both threads.
 pub(super) struct Writer(Arc<Shared>);
 
@@ -131,6 +148,8 @@ impl Writer {
             unsigned: 0,
             signed: now,
             checked: now,
+            lost: false,
+            rotate_from: now,
         };
         std::thread::Builder::new().name("audit-write".into()).spawn(move || state.run()).map_err(failed)?;
         Ok(Self(shared))
@@ -213,6 +232,11 @@ struct State {
     unsigned: u64,
     signed: DateTime<Utc>,
     checked: DateTime<Utc>,
+    /// The path does not lead to the file that is open, and no new one could be begun: what is written now would be gone
+    /// with it.
+    lost: bool,
+    /// After a rotation that failed, when to try again.
+    rotate_from: DateTime<Utc>,
 }
 
 impl State {
@@ -229,12 +253,13 @@ impl State {
                 queue.bytes = 0;
                 (std::mem::take(&mut queue.items), queue.closed)
             };
-            if items.is_empty() && closed {
-                break;
+            if items.is_empty() {
+                if closed {
+                    break;
+                }
+                shared.breathe();
             }
-            if let Err(error) = self.upkeep() {
-                self.stumble(&error);
-            }
+            self.upkeep();
             closing = self.batch(items, &mut lines);
             // A large batch must not keep its memory for ever.
             lines.clear();
@@ -253,22 +278,43 @@ impl State {
         }
     }
 
-    /// Checks the file once a second, rotates and signs when it is time.
-    fn upkeep(&mut self) -> io::Result<()> {
+    /// Checks the file once a second, and each time while it is lost; rotates and signs when it is time.
+    fn upkeep(&mut self) {
         let now = self.clock.now();
-        if (now - self.checked).abs() >= chrono::TimeDelta::seconds(1) {
+        if self.lost || (now - self.checked).abs() >= RETRY {
             self.checked = now;
-            if self.file.check(&self.clock)? {
-                self.publish_file();
+            match self.file.check(&self.clock) {
+                Ok(begun) => {
+                    if begun {
+                        self.publish_file();
+                    }
+                    if std::mem::take(&mut self.lost) {
+                        *self.shared.trouble.lock() = None;
+                    }
+                }
+                Err(error) => {
+                    self.stumble(&error);
+                    self.lost = true;
+                    *self.shared.trouble.lock() = Some(Refusal::Lost);
+                }
             }
         }
-        if self.file.rotate_if_due(&self.clock)? {
-            self.publish_file();
+        if self.lost {
+            return;
+        }
+        if now >= self.rotate_from {
+            match self.file.rotate_if_due(&self.clock) {
+                Ok(true) => self.publish_file(),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "no new audit file can be begun yet");
+                    self.rotate_from = now + RETRY;
+                }
+            }
         }
         if self.unsigned >= CHECKPOINT_RECORDS || (self.unsigned > 0 && (now - self.signed).abs() >= CHECKPOINT_AGE) {
             self.sign();
         }
-        Ok(())
     }
 
     /// Writes the records of `items` by one call and answers each waiter.
@@ -286,9 +332,9 @@ impl State {
             }
         }
         if !waiting.is_empty() {
-            let outcome = self.file.write(lines, chain);
-            let answer = match &outcome {
-                Ok(()) => {
+            let answer = match if self.lost { None } else { Some(self.file.write(lines, chain)) } {
+                None => Err(Refusal::Lost),
+                Some(Ok(())) => {
                     self.ticket += 1;
                     self.unsigned += waiting.len() as u64;
                     self.shared.hangs.store(false, Ordering::Relaxed);
@@ -296,7 +342,7 @@ impl State {
                     self.shared.wish.lock().written = self.ticket;
                     Ok(self.ticket)
                 }
-                Err(error) => Err(self.stumble(error)),
+                Some(Err(error)) => Err(self.stumble(&error)),
             };
             for done in waiting {
                 // A waiter that is gone gave up at its deadline.
