@@ -9,8 +9,8 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::audit::Audit;
-use crate::barrier::Barrier;
 use crate::barrier::seal::{Progress, SealConfig, SealKind};
+use crate::barrier::{Barrier, BarrierError};
 use crate::clock::SharedClock;
 use crate::engine::sys;
 use crate::error::Error;
@@ -178,7 +178,10 @@ impl Server {
             Some(config) if config.kind == SealKind::Static => {}
             _ => return Ok(false),
         }
-        self.barrier.unseal(&**key).await.map_err(Error::internal)?;
+        self.barrier.unseal(&**key).await.map_err(|error| match error {
+            BarrierError::WrongKey => Error::invalid(error.to_string()),
+            error => error.into(),
+        })?;
         self.open_parts().await?;
         Ok(true)
     }

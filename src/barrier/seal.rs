@@ -9,6 +9,9 @@ use super::BarrierError;
 use super::keyring::{SecretKey, random_key};
 use super::shamir::{self, ShareError};
 
+/// Bytes of a share: those of the key, and the place at which they were taken.
+pub const SHARE_BYTES: usize = 33;
+
 /// How a store is sealed. Stored in the clear: it must be readable before the barrier is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealConfig {

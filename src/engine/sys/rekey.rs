@@ -8,7 +8,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::barrier::BarrierError;
-use crate::barrier::seal::{Progress, SealConfig, SealKind, Submitted, decode_share, new_shares};
+use crate::barrier::seal::{Progress, SealConfig, SealKind, Submitted, new_shares};
 use crate::engine::{Access, Call, Route};
 use crate::error::Error;
 use crate::request::Operation;
@@ -92,8 +92,7 @@ fn begin(call: &Call) -> Result<Rekeying, Error> {
 async fn update(call: &Call) -> Result<Response, Error> {
     let fields = &call.request.fields;
     let config = config(call).await?;
-    let text = fields.protected("key")?.ok_or_else(|| Error::missing("key"))?;
-    let share = text.expose_str().and_then(decode_share).ok_or_else(|| Error::invalid("key must be hex or base64"))?;
+    let share = super::seal::share_of(fields)?;
     let nonce = fields.required_string("nonce")?;
     let mut unsealing = call.server.unsealing.lock().await;
     let rekeying = unsealing.rekeying.as_mut().ok_or_else(|| Error::invalid("no rekey in progress"))?;

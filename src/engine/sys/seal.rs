@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use turnlock_core::Protected;
 use uuid::Uuid;
 
 use super::VERSION;
 use crate::barrier::BarrierError;
-use crate::barrier::seal::{SealKind, Submitted, decode_share};
+use crate::barrier::seal::{SHARE_BYTES, SealKind, Submitted, decode_share};
 use crate::engine::{Access, Call, Route};
 use crate::error::Error;
-use crate::request::{Operation, Request};
+use crate::request::{Fields, Operation, Request};
 use crate::response::Response;
 use crate::server::{Server, Unsealing};
 
@@ -82,8 +83,7 @@ pub(super) async fn unseal(server: &Arc<Server>, request: &Request) -> Result<Re
         server.unsealing.lock().await.progress.reset();
         return status(server).await;
     }
-    let text = request.fields.protected("key")?.ok_or_else(|| Error::missing("key"))?;
-    let share = text.expose_str().and_then(decode_share).ok_or_else(|| Error::invalid("key must be hex or base64"))?;
+    let share = share_of(&request.fields)?;
     {
         let mut unsealing = server.unsealing.lock().await;
         admit(server, &mut unsealing)?;
@@ -107,6 +107,17 @@ pub(super) async fn unseal(server: &Arc<Server>, request: &Request) -> Result<Re
         }
     }
     status(server).await
+}
+
+/// The share that is submitted. What cannot be one is refused at once: behind the last share, all would have to be
+/// submitted again.
+pub(super) fn share_of(fields: &Fields) -> Result<Protected, Error> {
+    let text = fields.protected("key")?.ok_or_else(|| Error::missing("key"))?;
+    let share = text.expose_str().and_then(decode_share).ok_or_else(|| Error::invalid("key must be hex or base64"))?;
+    if share.expose().len() != SHARE_BYTES {
+        return Err(Error::invalid(format!("key must be a share of {SHARE_BYTES} bytes; this one has another length")));
+    }
+    Ok(share)
 }
 
 /// Nobody needs a token here, so the pace is bounded for all clients together.
