@@ -43,7 +43,12 @@ pub enum StorageConfig {
     /// In memory: all is lost at the end.
     Memory,
     /// In a folder.
-    Sled(PathBuf),
+    Sled {
+        /// The folder.
+        path: PathBuf,
+        /// Size in bytes from which on the log is rewritten when more than half of it is dead.
+        compact_bytes: u64,
+    },
 }
 
 /// Where connections are accepted.

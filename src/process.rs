@@ -83,7 +83,9 @@ impl Process {
         let seal = seal_source(&config.seal, variable)?;
         let store: Arc<dyn Store> = match &config.storage {
             StorageConfig::Memory => Arc::new(MemoryStore::new()),
-            StorageConfig::Sled(path) => Arc::new(LogStore::open(path).map_err(StartError::Store)?),
+            StorageConfig::Sled { path, compact_bytes } => {
+                Arc::new(LogStore::open_compacting(path, *compact_bytes).map_err(StartError::Store)?)
+            }
         };
         let audit = match &config.audit {
             Some(device) => Audit::open(device.clone(), clock.clone()).map_err(StartError::Audit)?,

@@ -112,6 +112,19 @@ impl Instance {
 
     /// Starts the process and waits until it answers.
     pub(crate) async fn spawn(&mut self) {
+        self.launch();
+        let api = self.api("");
+        let start = Instant::now();
+        while api.try_call(Method::GET, "sys/seal-status", None).await.is_none() {
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
+            assert!(ended.is_none(), "the server ended with {ended:?}: {}", self.log());
+            assert!(start.elapsed() < PATIENCE, "the server does not answer: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Starts the process and does not wait.
+    pub(crate) fn launch(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
         let child = Command::new(BINARY)
             .arg("server")
@@ -125,14 +138,6 @@ impl Instance {
             .spawn()
             .unwrap();
         self.child = Some(child);
-        let api = self.api("");
-        let start = Instant::now();
-        while api.try_call(Method::GET, "sys/seal-status", None).await.is_none() {
-            let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
-            assert!(ended.is_none(), "the server ended with {ended:?}: {}", self.log());
-            assert!(start.elapsed() < PATIENCE, "the server does not answer: {}", self.log());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
     }
 
     /// Initializes with one share and unseals.
@@ -161,10 +166,14 @@ impl Instance {
 
     /// SIGTERM, and waits for the end.
     pub(crate) fn stop(&mut self) -> std::process::ExitStatus {
-        let mut child = self.child.take().unwrap();
-        let pid = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        child.wait().unwrap()
+        self.signal(rustix::process::Signal::TERM);
+        self.child.take().unwrap().wait().unwrap()
+    }
+
+    /// Sends a signal and does not wait.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(self.child.as_ref().unwrap());
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 
     /// The server's process id.

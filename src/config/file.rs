@@ -11,6 +11,7 @@ use super::{Bind, Config, ConfigError, ListenerConfig, LogLevel, SealSetting, St
 use crate::audit::AuditConfig;
 use crate::http::limits::Limits;
 use crate::http::tls::TlsFiles;
+use crate::store::COMPACT_BYTES;
 use crate::token::Lifetimes;
 
 pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -94,7 +95,10 @@ fn storage(root: &mut Stanza) -> Result<StorageConfig, ConfigError> {
         return Err(root.invalid("storage", "one stanza"));
     }
     let storage = match label.as_deref() {
-        Some("sled" | "file") => StorageConfig::Sled(PathBuf::from(stanza.required("path")?)),
+        Some("sled" | "file") => StorageConfig::Sled {
+            path: PathBuf::from(stanza.required("path")?),
+            compact_bytes: stanza.bytes("compact_bytes")?.unwrap_or(COMPACT_BYTES).max(64 << 10),
+        },
         Some("inmem") => StorageConfig::Memory,
         _ => return Err(unsupported_kind("storage", label)),
     };

@@ -27,7 +27,8 @@ log_level = "warn"
 #[test]
 fn a_full_file_is_read_in_hcl() {
     let config = Config::parse(FULL).unwrap();
-    assert_eq!(config.storage, StorageConfig::Sled("/var/lib/turnlock".into()));
+    let StorageConfig::Sled { path, compact_bytes } = config.storage else { panic!("{:?}", config.storage) };
+    assert_eq!((path.to_str(), compact_bytes), (Some("/var/lib/turnlock"), 64 << 20));
     assert_eq!(config.listeners.len(), 2);
     assert!(matches!(&config.listeners[0].bind, Bind::Tcp(_, Some(tls)) if tls.only_tls13));
     assert_eq!(config.listeners[0].limits.max_request_bytes, 1 << 20);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Files below one directory, as a power cut would leave them.
 #[derive(Clone)]
 pub(crate) struct Image {
+    root: PathBuf,
     files: BTreeMap<PathBuf, Vec<u8>>,
     folders: Vec<PathBuf>,
 }
@@ -27,7 +28,7 @@ struct Inode {
 impl Image {
     /// What lies on the disk now, taken as durable.
     pub(crate) fn of(root: &Path) -> Self {
-        let mut image = Self { files: BTreeMap::new(), folders: Vec::new() };
+        let mut image = Self { root: root.to_owned(), files: BTreeMap::new(), folders: Vec::new() };
         let mut open = vec![root.to_owned()];
         while let Some(folder) = open.pop() {
             for entry in std::fs::read_dir(&folder).unwrap() {
@@ -46,9 +47,10 @@ impl Image {
     }
 
     /// The image after `trace`, with every unsynced change lost, except that `keep(n)` percent of the `n` unsynced
-    /// changes of a file stay, the last one of them torn in half. A created, renamed or removed name counts from the
-    /// sync of its directory or of the file itself on.
+    /// changes of a file stay, the last one of them torn in half. A created, renamed or removed name, of a folder too,
+    /// counts from the sync of its directory on, as POSIX has it: that a file was synced does not keep its name.
     pub(crate) fn after(self, trace: &[u8], keep: &mut impl FnMut(usize) -> u64) -> Self {
+        let root = self.root;
         let mut inodes: Vec<Inode> = Vec::new();
         let mut durable_names: BTreeMap<PathBuf, usize> = BTreeMap::new();
         for (path, bytes) in self.files {
@@ -56,6 +58,7 @@ impl Image {
             inodes.push(Inode { durable: bytes, unsynced: Vec::new() });
         }
         let mut names = durable_names.clone();
+        let mut durable_folders = self.folders.clone();
         let mut folders = self.folders;
         for record in Records(trace) {
             match record.kind {
@@ -79,10 +82,11 @@ impl Image {
                     for change in std::mem::take(&mut inode.unsynced) {
                         change.apply(&mut inode.durable);
                     }
-                    durable_names.insert(record.path, index);
                 }
                 b'd' => {
                     let inside = |path: &PathBuf| path.parent() == Some(&record.path);
+                    durable_folders.retain(|path| !inside(path));
+                    durable_folders.extend(folders.iter().filter(|path| inside(path)).cloned());
                     durable_names.retain(|path, _| !inside(path));
                     durable_names.extend(
                         names.iter().filter(|(path, _)| inside(path)).map(|(path, index)| (path.clone(), *index)),
@@ -96,12 +100,18 @@ impl Image {
                 }
                 b'u' => {
                     names.remove(&record.path);
+                    folders.retain(|folder| *folder != record.path);
                 }
                 other => panic!("unknown record {other}"),
             }
         }
+        let mut folders = durable_folders.clone();
+        folders.retain(|path| {
+            path.ancestors().skip(1).all(|above| root.starts_with(above) || durable_folders.contains(&above.to_owned()))
+        });
         let files = durable_names
             .into_iter()
+            .filter(|(path, _)| path.parent().is_some_and(|folder| folders.contains(&folder.to_owned())))
             .map(|(path, index)| {
                 let inode = &inodes[index];
                 let kept = inode.unsynced.len() * usize::try_from(keep(inode.unsynced.len())).unwrap() / 100;
@@ -112,7 +122,7 @@ impl Image {
                 (path, bytes)
             })
             .collect();
-        Self { files, folders }
+        Self { root, files, folders }
     }
 
     /// Makes the disk hold exactly this image.
@@ -120,6 +130,11 @@ impl Image {
         for stale in Self::of(root).files.keys().filter(|path| !self.files.contains_key(*path)) {
             std::fs::remove_file(stale).unwrap();
         }
+        let mut stale_folders = Self::of(root).folders;
+        stale_folders.retain(|folder| !self.folders.contains(folder));
+        // The deepest first.
+        stale_folders.sort_by_key(|folder| std::cmp::Reverse(folder.components().count()));
+        stale_folders.iter().for_each(|folder| std::fs::remove_dir(folder).unwrap());
         for folder in &self.folders {
             std::fs::create_dir_all(folder).unwrap();
         }
@@ -190,13 +205,18 @@ fn only_what_was_synced_is_left() {
         record(b'c', "/d/a", 0, b""),
         record(b'w', "/d/a", 0, b"kept"),
         record(b's', "/d/a", 0, b""),
+        record(b'd', "/d", 0, b""),
+        record(b'm', "/d/e", 0, b""),
+        record(b'c', "/d/e/f", 0, b""),
+        record(b's', "/d/e/f", 0, b""),
+        record(b'd', "/d/e", 0, b""),
         record(b'w', "/d/a", 4, b"lost"),
         record(b'c', "/d/b", 0, b""),
         record(b'w', "/d/b", 0, b"gone"),
         record(b'r', "/d/a", 0, b"/d/c"),
     ]
     .concat();
-    let empty = Image { files: BTreeMap::new(), folders: Vec::new() };
+    let empty = Image { root: "/d".into(), files: BTreeMap::new(), folders: vec!["/d".into()] };
     let after = empty.clone().after(&trace, &mut |_| 0);
     assert_eq!(after.files, BTreeMap::from([(PathBuf::from("/d/a"), b"kept".to_vec())]));
     let renamed = empty.after(&[trace, record(b'd', "/d", 0, b"")].concat(), &mut |_| 100);

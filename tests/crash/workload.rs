@@ -1,6 +1,6 @@
 //! Writers that remember what was acknowledged, and the check that all of it is there and nothing is half there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -30,9 +30,13 @@ struct Writer {
     values: BTreeMap<String, (u64, u64)>,
     /// Tokens whose creation was acknowledged and no revocation was tried.
     live: Vec<String>,
+    /// Tokens whose renewal was acknowledged.
+    renewed: HashSet<String>,
     /// Tokens whose revocation was acknowledged.
     revoked: Vec<String>,
     acknowledged: usize,
+    /// Requests that were answered, by the server's name for them.
+    answered: Vec<String>,
 }
 
 impl Workload {
@@ -80,7 +84,7 @@ impl Workload {
                 assert_eq!(status, 200, "{when}: {path}: {answer}");
                 let data = &answer["data"]["data"];
                 let number = data["number"].as_u64().unwrap_or_else(|| panic!("{when}: half a write: {answer}"));
-                assert_eq!(data["again"], Value::from(number.to_string().repeat(40)), "{when}: half a write at {path}");
+                assert_eq!(data["again"], Value::from(again(number)), "{when}: half a write at {path}");
                 assert!(
                     (*acknowledged..=*tried).contains(&number),
                     "{when}: {path} holds {number}, acknowledged was {acknowledged}, tried {tried}"
@@ -92,6 +96,8 @@ impl Workload {
             for token in &writer.live {
                 let (status, answer) = instance.api(token).get("auth/token/lookup-self").await;
                 assert_eq!(status, 200, "{when}: an acknowledged token is lost: {answer}");
+                let ttl = answer["data"]["ttl"].as_u64().unwrap();
+                assert!(ttl > 3600 || !writer.renewed.contains(token), "{when}: a renewal is lost: {ttl} s are left");
                 self.checked += 1;
             }
             for token in &writer.revoked {
@@ -109,6 +115,11 @@ impl Workload {
             let (status, answer) = api.put("auth/token/lookup-accessor", json!({"accessor": accessor})).await;
             assert_eq!(status, 200, "{when}: an accessor without its token: {answer}");
         }
+    }
+
+    /// Every request that was answered and whose answer names it.
+    pub(crate) fn answered(&self) -> impl Iterator<Item = String> {
+        self.writers.iter().flat_map(|writer| writer.answered.iter().cloned())
     }
 
     /// For the closing line.
@@ -141,9 +152,10 @@ impl Writer {
         let number = self.next;
         let path = format!("writer{}/key{}", self.id, number % KEYS);
         self.values.entry(path.clone()).or_default().1 = number;
-        let body = json!({"data": {"number": number, "again": number.to_string().repeat(40)}});
+        let body = json!({"data": {"number": number, "again": again(number)}});
         let (status, answer) = api.try_call(Method::POST, &format!("secret/data/{path}"), Some(body)).await?;
         assert_eq!(status, 200, "{answer}");
+        self.answered.push(text(&answer["request_id"]));
         self.values.entry(path).or_default().0 = number;
         Some(())
     }
@@ -152,15 +164,18 @@ impl Writer {
         let body = json!({"policies": ["default"], "ttl": "1h"});
         let (status, answer) = api.try_call(Method::POST, "auth/token/create", Some(body)).await?;
         assert_eq!(status, 200, "{answer}");
+        self.answered.push(text(&answer["request_id"]));
         self.live.push(text(&answer["auth"]["client_token"]));
         Some(())
     }
 
     async fn renew_lease(&mut self, api: &Api) -> Option<()> {
-        let Some(token) = self.live.last() else { return Some(()) };
+        let Some(token) = self.live.last().cloned() else { return Some(()) };
         let body = json!({"token": token, "increment": "2h"});
         let (status, answer) = api.try_call(Method::POST, "auth/token/renew", Some(body)).await?;
         assert_eq!(status, 200, "{answer}");
+        self.answered.push(text(&answer["request_id"]));
+        self.renewed.insert(token);
         Some(())
     }
 
@@ -171,4 +186,9 @@ impl Writer {
         self.revoked.push(token);
         Some(())
     }
+}
+
+/// The number once more, so long that a write can be torn in it; every seventh is much longer.
+fn again(number: u64) -> String {
+    number.to_string().repeat(if number.is_multiple_of(7) { 4000 } else { 40 })
 }
