@@ -8,6 +8,7 @@ mod examples;
 mod fuzz_seeds;
 mod harness;
 mod leftovers;
+mod proof;
 mod raw;
 mod run;
 mod tidy;

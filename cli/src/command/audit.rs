@@ -112,6 +112,10 @@ fn verify_files(output: &Output, files: &[PathBuf], public_key: Option<&str>) ->
             return Err(Failure::local(format!("{file}, line {}: {}{cause}", flaw.line, flaw.kind)));
         }
     };
+    // Every file begins with a header, so that nothing is not what a server wrote.
+    if proof.records == 0 {
+        return Err(Failure::local("the files hold no audit record: what was in them is gone"));
+    }
     if output.format != Format::Table {
         let document = json!({
             "records": proof.records, "first_seq": proof.first_seq, "last_seq": proof.last_seq,
