@@ -17,13 +17,19 @@ use crate::entropy;
 const BUILT_IN: &[&str] = &[
     include_str!("rules/clouds.toml"),
     include_str!("rules/code.toml"),
+    include_str!("rules/finance.toml"),
     include_str!("rules/generic.toml"),
+    include_str!("rules/geo.toml"),
     include_str!("rules/keys.toml"),
+    include_str!("rules/marketing.toml"),
+    include_str!("rules/media.toml"),
     include_str!("rules/messages.toml"),
     include_str!("rules/models.toml"),
     include_str!("rules/money.toml"),
+    include_str!("rules/security.toml"),
     include_str!("rules/services.toml"),
     include_str!("rules/turnlock.toml"),
+    include_str!("rules/work.toml"),
 ];
 
 /// Most memory that one compiled rule may take; a pattern that exceeds it is refused when it is first used.
