@@ -16,9 +16,9 @@ const NEXT_LINE_BYTES: usize = 120;
 /// Longest value.
 const MAX_VALUE_BYTES: usize = 2048;
 
-/// The pattern of a whole `value` behind a delimiter.
+/// The pattern of a whole `value` behind a delimiter. Behind `@` stands the commit that a name is pinned to, or a host.
 pub(crate) fn pattern(value: &str) -> String {
-    format!("[^0-9A-Za-z_+/.-]({value})")
+    format!("[^0-9A-Za-z_+/.@-]({value})")
 }
 
 /// Where values may start that belong to the name at `name` of `text`: on its line, and on the next one. None if what stands
@@ -144,6 +144,7 @@ mod tests {
             assert!(found(&text.replace('@', KEY)).is_empty(), "{text}");
         }
         assert!(found(&format!("adafruit_key = {}", "0".repeat(32))).is_empty());
+        assert!(found(&format!("uses: adafruit/action@{KEY}")).is_empty());
     }
 
     #[test]
