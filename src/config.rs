@@ -1,5 +1,5 @@
 //! The configuration: a file in HCL or JSON with the stanzas and names that operators know, then the environment, then
-//! flags. What is not supported is an error that names its place, never ignored.
+//! flags. What is not supported is named with its place: as an error, or as a note where the lack harms nobody.
 
 mod field;
 mod file;
@@ -35,6 +35,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// Leaves memory unlocked. Without it a server that cannot lock its memory does not start.
     pub disable_mlock: bool,
+    /// Places of settings that have no effect here, to be named at the start.
+    pub without_effect: Vec<String>,
 }
 
 /// Where records are kept.
@@ -228,6 +230,7 @@ impl Config {
             cluster_name: "turnlock-dev".to_owned(),
             log_level: LogLevel::Info,
             disable_mlock: true,
+            without_effect: Vec::new(),
         }
     }
 

@@ -64,6 +64,7 @@ impl Instance {
     }
 
     /// As [`Instance::start`], over TLS with a certificate and key in PEM.
+    #[allow(dead_code, reason = "the benches use it")]
     pub(crate) async fn start_tls(certificate: &str, key: &str) -> Self {
         let mut instance = Self::prepare("");
         instance.address = instance.address.replace("http:", "https:");
@@ -294,6 +295,26 @@ pub(crate) fn text(value: &Value) -> String {
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A process that ends with the test, however that ends.
+#[allow(dead_code, reason = "the benches have no use for it")]
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The search path with the binary under test in front.
+#[allow(dead_code, reason = "the benches have no use for it")]
+pub(crate) fn on_path() -> std::ffi::OsString {
+    let tools = Path::new(BINARY).parent().unwrap().to_owned();
+    let path = std::env::var_os("PATH").unwrap();
+    std::env::join_paths(std::iter::once(tools).chain(std::env::split_paths(&path))).unwrap()
 }
 
 /// The top of the checkout.

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::harness::{Instance, wait_for};
 
 /// Processes whose command line names `folder`.
-fn processes(folder: &Path) -> Vec<String> {
+pub(crate) fn processes(folder: &Path) -> Vec<String> {
     let name = folder.to_str().unwrap();
     let entries = std::fs::read_dir("/proc").unwrap().map(Result::unwrap);
     entries

@@ -4,12 +4,14 @@
 mod attack;
 mod canary;
 mod crash;
+mod demo;
 mod examples;
 mod fuzz_seeds;
 mod harness;
 mod leftovers;
 mod proof;
 mod raw;
+mod readme;
 mod run;
 mod tidy;
 mod wire;

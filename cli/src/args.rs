@@ -173,7 +173,7 @@ pub(crate) enum Command {
     Server(command::server::ServerArgs),
     /// Initialize, unseal, seal, rotate keys, back up
     Operator(command::operator::OperatorArgs),
-    /// Verify the audit's chain; list its devices; hash a value as it does
+    /// Verify the audit's chain; say who read a secret; hash a value as it does
     Audit(command::audit::AuditArgs),
     /// Run a program with secrets in its environment and its output masked
     Run(command::run::RunArgs),

@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Auth(args) => client(args.run(at)),
         Command::Completions(args) => args.run(),
         Command::Delete(args) => client(args.run(at)),
-        Command::Demo(args) => single_threaded(args.run()),
+        Command::Demo(args) => multi_threaded(args.run()),
         Command::Kv(args) => client(args.run(at)),
         Command::Lease(args) => client(args.run(at)),
         Command::List(args) => client(args.run(at)),
@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Run(args) => single_threaded(args.run(at)),
         Command::Rotate(args) => client(args.run(at)),
         Command::Scan(args) => scan_with(&args, at),
-        Command::Server(args) => server(args.run()),
+        Command::Server(args) => multi_threaded(args.run()),
         Command::Secrets(args) => client(args.run(at)),
         Command::Status(args) => client(args.run(at)),
         Command::Token(args) => client(args.run(at)),
@@ -66,8 +66,8 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     }
 }
 
-/// Drives the server: a thread for each core.
-fn server(command: impl Future<Output = Outcome>) -> Outcome {
+/// Drives the server, or what serves beside commands: a thread for each core.
+fn multi_threaded(command: impl Future<Output = Outcome>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::file("the runtime cannot start", &error))?;
     runtime.block_on(Box::pin(command))

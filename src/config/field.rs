@@ -142,6 +142,11 @@ impl Stanza {
         Ok(found)
     }
 
+    /// Takes settings that mean nothing here and whose lack harms nobody; answers their places.
+    pub(super) fn without_effect(&mut self, names: &[&str]) -> Vec<String> {
+        names.iter().filter_map(|name| self.take(name).map(|_| self.place(name))).collect()
+    }
+
     /// Whatever was not taken is not supported.
     pub(super) fn end(self) -> Result<(), ConfigError> {
         match self.members.keys().next() {

@@ -14,6 +14,32 @@ use crate::http::tls::TlsFiles;
 use crate::store::COMPACT_BYTES;
 use crate::token::Lifetimes;
 
+/// Settings of existing files that ask for nothing this server would have to refuse: it has no cluster, no page and no
+/// plugins, sends no telemetry, and logs to standard error.
+const WITHOUT_EFFECT: &[&str] = &[
+    "administrative_namespace_path",
+    "cluster_addr",
+    "disable_cache",
+    "disable_clustering",
+    "enable_response_header_hostname",
+    "enable_response_header_raft_node_id",
+    "log_file",
+    "log_format",
+    "log_rotate_bytes",
+    "log_rotate_duration",
+    "log_rotate_max_files",
+    "pid_file",
+    "plugin_directory",
+    "plugin_tmpdir",
+    "service_registration",
+    "telemetry",
+    "ui",
+];
+
+/// The same within a listener. What would narrow who may connect is not among them.
+const WITHOUT_EFFECT_IN_LISTENER: &[&str] =
+    &["cluster_address", "http_idle_timeout", "profiling", "telemetry", "tls_disable_client_certs"];
+
 pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     let members = if text.trim_start().starts_with('{') {
         serde_json::from_str::<Map<String, Value>>(text).map_err(|error| ConfigError::Syntax { line: error.line() })?
@@ -22,9 +48,10 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         members(fields)?
     };
     let mut root = Stanza::new("", members);
+    let mut without_effect = root.without_effect(WITHOUT_EFFECT);
     let config = Config {
         storage: storage(&mut root)?,
-        listeners: listeners(&mut root)?,
+        listeners: listeners(&mut root, &mut without_effect)?,
         seal: seal(&mut root)?,
         audit: audit(&mut root)?,
         lifetimes: lifetimes(&mut root)?,
@@ -32,11 +59,8 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         cluster_name: root.text("cluster_name")?.unwrap_or_else(|| "turnlock".to_owned()),
         log_level: log_level(&mut root)?,
         disable_mlock: root.flag("disable_mlock")?.unwrap_or(false),
+        without_effect,
     };
-    // There is none, so a file that asks for none is right.
-    if root.flag("ui")? == Some(true) {
-        return Err(ConfigError::Unsupported { place: "ui".to_owned() });
-    }
     root.end()?;
     Ok(config)
 }
@@ -95,7 +119,7 @@ fn storage(root: &mut Stanza) -> Result<StorageConfig, ConfigError> {
         return Err(root.invalid("storage", "one stanza"));
     }
     let storage = match label.as_deref() {
-        Some("sled" | "file") => StorageConfig::Sled {
+        Some("sled") => StorageConfig::Sled {
             path: PathBuf::from(stanza.required("path")?),
             compact_bytes: stanza.bytes("compact_bytes")?.unwrap_or(COMPACT_BYTES).max(64 << 10),
         },
@@ -113,10 +137,11 @@ fn unsupported_kind(stanza: &str, label: Option<String>) -> ConfigError {
     }
 }
 
-fn listeners(root: &mut Stanza) -> Result<Vec<ListenerConfig>, ConfigError> {
+fn listeners(root: &mut Stanza, without_effect: &mut Vec<String>) -> Result<Vec<ListenerConfig>, ConfigError> {
     let mut listeners = Vec::new();
     for (label, mut stanza) in root.blocks("listener")? {
         let limits = limits(&mut stanza)?;
+        without_effect.extend(stanza.without_effect(WITHOUT_EFFECT_IN_LISTENER));
         let bind = match label.as_deref() {
             Some("tcp") => tcp(&mut stanza)?,
             Some("unix") => unix(&mut stanza)?,

@@ -51,8 +51,12 @@ fn what_is_not_supported_is_named_with_its_place() {
     let base = "storage \"inmem\" {}\nlistener \"tcp\" { tls_disable = true }\n";
     assert!(Config::parse(base).is_ok());
     for (more, text) in [
-        ("ui = true", "ui is not supported"),
-        ("plugin_directory = \"/x\"", "plugin_directory is not supported"),
+        ("ha_storage \"raft\" { path = \"/x\" }", "ha_storage is not supported"),
+        ("listner \"tcp\" { tls_disable = true }", "listner is not supported"),
+        (
+            "listener \"tcp\" {\n tls_require_and_verify_client_cert = true\n tls_disable = true\n}",
+            "tls_require_and_verify_client_cert in listener \"tcp\" is not supported",
+        ),
         ("seal \"awskms\" { region = \"x\" }", "seal \"awskms\" is not supported"),
         (
             "seal \"static\" { current_key = \"tlk_canary_key\" }",
@@ -86,6 +90,32 @@ fn what_is_not_supported_is_named_with_its_place() {
     assert!(
         Config::parse("storage \"raft\" {}").unwrap_err().to_string().contains("storage \"raft\" is not supported")
     );
+}
+
+#[test]
+fn an_existing_file_works_and_what_has_no_effect_is_named() {
+    let config = Config::parse(
+        r#"
+        ui            = true
+        api_addr      = "https://vault.internal:8200"
+        cluster_addr  = "https://vault.internal:8201"
+        disable_mlock = true
+        telemetry { prometheus_retention_time = "30s" }
+        backend "sled" { path = "/opt/vault/data" }
+        listener "tcp" {
+          address         = "127.0.0.1:8200"
+          cluster_address = "127.0.0.1:8201"
+          tls_cert_file   = "/opt/vault/tls/tls.crt"
+          tls_key_file    = "/opt/vault/tls/tls.key"
+          telemetry { unauthenticated_metrics_access = true }
+        }
+        "#,
+    )
+    .unwrap();
+    assert!(matches!(&config.storage, StorageConfig::Sled { path, .. } if path.ends_with("opt/vault/data")));
+    let named =
+        ["cluster_addr", "telemetry", "ui", "cluster_address in listener \"tcp\"", "telemetry in listener \"tcp\""];
+    assert_eq!(config.without_effect, named);
 }
 
 #[test]

@@ -30,7 +30,8 @@ const main = async () => {
   // Policies and tokens
   await vault.addPolicy({ name: 'app', rules: 'path "secret/data/app/*" { capabilities = ["create", "read", "update"] }' });
   assert.ok((await vault.policies()).policies.includes('app'));
-  const made = (await vault.tokenCreate({ policies: ['app'], ttl: '1h' })).auth;
+  // This library's client goes over to the token that it creates, so another one creates it.
+  const made = (await connect(process.env.VAULT_TOKEN).tokenCreate({ policies: ['app'], ttl: '1h' })).auth;
   const workload = connect(made.client_token);
   await workload.write('secret/data/app/own', { data: { k: 'v' } });
   await refused(403, workload.write('secret/data/other', { data: { k: 'v' } }));
@@ -41,7 +42,7 @@ const main = async () => {
 
   // AppRole
   await vault.enableAuth({ mount_point: 'approle', type: 'approle' });
-  await vault.addApproleRole({ role_name: 'web', token_policies: 'app', token_ttl: '20m' });
+  await vault.addApproleRole({ role_name: 'web', policies: 'app', token_ttl: 1200 });
   const { role_id } = (await vault.getApproleRoleId({ role_name: 'web' })).data;
   const { secret_id } = (await vault.getApproleRoleSecret({ role_name: 'web' })).data;
   const login = (await connect().approleLogin({ role_id, secret_id })).auth;

@@ -50,7 +50,7 @@ assert vault.secrets.kv.v1.list_secrets("a", mount_point="old")["data"]["keys"] 
 # Policies and tokens
 vault.sys.create_or_update_policy("app", 'path "secret/data/app/*" { capabilities = ["read"] }')
 assert "app" in vault.sys.list_policies()["data"]["policies"]
-made = vault.auth.token.create(policies=["app"], ttl="1h", metadata={"team": "a"})["auth"]
+made = vault.auth.token.create(policies=["app"], ttl="1h", meta={"team": "a"})["auth"]
 workload = hvac.Client(url=address, token=made["client_token"])
 assert workload.auth.token.lookup_self()["data"]["meta"] == {"team": "a"}
 assert workload.secrets.kv.v2.read_secret_version("app/db", raise_on_deleted_version=True)["data"]["data"]["user"] == "svc"

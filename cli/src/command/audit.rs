@@ -1,5 +1,7 @@
 //! `turnlock audit`: proves a chain of audit files offline; the server's audit devices, and how a value looks in their records.
 
+mod readers;
+
 use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
@@ -38,6 +40,17 @@ enum Verb {
         #[arg(long, value_name = "KEY")]
         public_key: Option<String>,
     },
+    /// List who read a secret, by what audit files say
+    #[command(
+        after_help = "Examples:\n  turnlock audit readers secret/app/db audit.log.1 audit.log\n  turnlock audit readers -format=json secret/app/db audit.log"
+    )]
+    Readers {
+        /// The secret's path, as for `turnlock kv get`
+        secret: String,
+        /// The files; `audit verify` tells whether they are whole
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
     /// List the audit devices
     #[command(after_help = "Examples:\n  turnlock audit list")]
     List,
@@ -60,6 +73,7 @@ impl AuditArgs {
         let output = self.output.output()?;
         match self.verb {
             Verb::Verify { files, public_key } => return verify_files(&output, &files, public_key.as_deref()),
+            Verb::Readers { secret, files } => return readers::list(&output, &secret, &files),
             Verb::List => {
                 let reply = at.client()?.read("sys/audit").await?;
                 let Some(data) = reply.data() else {

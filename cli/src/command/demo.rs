@@ -11,7 +11,10 @@ use std::time::Duration;
 use consumer::Consumer;
 use stage::{DemoError, Stage};
 
+use tokio::signal::unix::SignalKind;
+
 use super::Outcome;
+use super::server::signals;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -23,7 +26,14 @@ pub(crate) struct DemoArgs {}
 impl DemoArgs {
     /// Does it.
     pub(crate) async fn run(self) -> Outcome {
-        match steps().await {
+        let (mut interrupt, mut terminate) = (signals(SignalKind::interrupt())?, signals(SignalKind::terminate())?);
+        // Whoever is told to end drops the stage, and with it the server and the folder.
+        let outcome = tokio::select! {
+            outcome = steps() => outcome,
+            _ = interrupt.recv() => Err(DemoError::Interrupted),
+            _ = terminate.recv() => Err(DemoError::Interrupted),
+        };
+        match outcome {
             Ok(()) => Ok(Exit::Done),
             Err(error) => Err(Failure::local(format!("the demonstration ended early: {error}"))),
         }
@@ -120,10 +130,17 @@ async fn steps() -> Result<(), DemoError> {
     let audit = stage.audit_file();
     let readers = stage.turnlock(&["audit", "readers", "secret/payments/api-key", &audit])?;
     stage.expect("the workload shows as a reader", readers.contains("approle"))?;
+    let device = stage.json(&stage.quiet(&["read", "-format=json", "sys/audit"])?)?;
+    let public_key = stage.text(&device["data"]["file/"]["options"]["public_key"])?;
+    let public_key = format!("-public-key={}", *public_key);
     drop(consumer);
     stage.stop_server()?;
-    let verified = stage.turnlock(&["audit", "verify", &audit])?;
-    stage.expect("the audit chain holds", !verified.is_empty())?;
+    let verified = stage.turnlock(&["audit", "verify", &public_key, &audit])?;
+    stage.expect("the audit chain holds", verified.starts_with("The chain is sound"))?;
+    let forged = stage.write_file("forged.log", &stage.read_file("audit.log")?.replacen("approle", "nobody!", 1))?;
+    let flaw = stage.fails(&["audit", "verify", &public_key, &forged])?;
+    stage.say(&flaw);
+    stage.expect("where somebody wrote another name into it, it does not", flaw.contains("line"))?;
     stage.finish();
     Ok(())
 }

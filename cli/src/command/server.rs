@@ -77,6 +77,9 @@ impl ServerArgs {
         if !config.disable_mlock && hardening.memory == MemoryLock::Refused {
             return Err(Failure::local("memory cannot be locked").hint("set disable_mlock = true, or permit it"));
         }
+        for place in &config.without_effect {
+            tracing::warn!("{place} in the configuration has no effect");
+        }
         for missing in hardening.missing() {
             tracing::warn!("{missing}");
         }
@@ -157,7 +160,8 @@ async fn open_for_development(process: &Process, root: Option<String>) -> Result
     Ok(())
 }
 
-fn signals(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {
+/// The signals of one kind, from here on.
+pub(super) fn signals(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {
     signal(kind).map_err(|error| Failure::file("signals cannot be received", &error))
 }
 

@@ -49,7 +49,7 @@ struct Shared {
 pub(crate) struct Counts {
     /// Requests with a key that was accepted.
     pub(crate) served: u64,
-    /// Requests with a key that was not.
+    /// Requests with a key that was not, or without an answer.
     pub(crate) refused: u64,
 }
 
@@ -73,7 +73,11 @@ impl Consumer {
             let _ = serve(listener, app).await;
         });
         let key_file = folder.join("payments.key");
-        let client = tokio::spawn(call_without_pause(port, key_file.clone(), key.to_owned()));
+        // Plain HTTP on the loopback address; the library wants a provider for TLS all the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().tls_certs_only(std::iter::empty()).build();
+        let http = http.map_err(|error| DemoError::Claim(format!("an HTTP client can be made: {error}")))?;
+        let client = tokio::spawn(call_without_pause(http, state.clone(), port, key_file.clone(), key.to_owned()));
         Ok(Self { state, port, key_file, signing_key, tasks: vec![service, client] })
     }
 
@@ -179,12 +183,14 @@ async fn serve(listener: tokio::net::TcpListener, app: Router) -> std::io::Resul
 }
 
 /// Calls the service again and again, with the key in the file once there is one.
-async fn call_without_pause(port: u16, key_file: PathBuf, first: String) {
-    let Ok(http) = reqwest::Client::builder().tls_certs_only(std::iter::empty()).build() else { return };
+async fn call_without_pause(http: reqwest::Client, state: Arc<Shared>, port: u16, key_file: PathBuf, first: String) {
     let url = format!("http://127.0.0.1:{port}/charge");
     loop {
         let key = tokio::fs::read_to_string(&key_file).await.unwrap_or_else(|_| first.clone());
-        let _ = http.get(&url).header("X-Api-Key", key.trim()).send().await;
+        // An answer was counted by the service; none at all is as bad as a refusal.
+        if http.get(&url).header("X-Api-Key", key.trim()).send().await.is_err() {
+            state.refused.fetch_add(1, Ordering::SeqCst);
+        }
         tokio::time::sleep(PACE).await;
     }
 }

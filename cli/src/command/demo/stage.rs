@@ -28,6 +28,9 @@ pub(crate) enum DemoError {
         /// What it said.
         stderr: String,
     },
+    /// Somebody ended it.
+    #[error("it was interrupted")]
+    Interrupted,
     /// The machine is at fault.
     #[error("cannot {action}")]
     Io {
@@ -182,6 +185,19 @@ impl Stage {
         self.run(arguments, None, &self.token, code, true)
     }
 
+    /// Shows and runs a command that must fail; what it said.
+    pub(crate) fn fails(&self, arguments: &[&str]) -> Result<String, DemoError> {
+        self.fails_with(arguments, &self.token)
+    }
+
+    fn fails_with(&self, arguments: &[&str], token: &str) -> Result<String, DemoError> {
+        match self.run(arguments, None, token, 0, true) {
+            Ok(_) => Err(DemoError::Claim(format!("`turnlock {}` is refused", arguments.join(" ")))),
+            Err(DemoError::Command { stderr, .. }) => Ok(stderr),
+            Err(other) => Err(other),
+        }
+    }
+
     /// Runs a command without showing it.
     pub(crate) fn quiet(&self, arguments: &[&str]) -> Result<String, DemoError> {
         self.run(arguments, None, &self.token, 0, false)
@@ -208,6 +224,11 @@ impl Stage {
         let path = self.folder().join(name);
         fs::write(&path, text).map_err(DemoError::io("write a file"))?;
         Ok(path.display().to_string())
+    }
+
+    /// Reads a file of the folder.
+    pub(crate) fn read_file(&self, name: &str) -> Result<String, DemoError> {
+        fs::read_to_string(self.folder().join(name)).map_err(DemoError::io("read a file"))
     }
 
     /// The audit file.
@@ -357,11 +378,7 @@ impl Workload<'_> {
 
     /// Shows and runs a command that must fail; what it said.
     pub(crate) fn fails(&self, arguments: &[&str]) -> Result<String, DemoError> {
-        match self.stage.run(arguments, None, &self.token, 0, true) {
-            Ok(_) => Err(DemoError::Claim(format!("`turnlock {}` is refused", arguments.join(" ")))),
-            Err(DemoError::Command { stderr, .. }) => Ok(stderr),
-            Err(other) => Err(other),
-        }
+        self.stage.fails_with(arguments, &self.token)
     }
 }
 

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::args::Connection;
 use crate::command::Outcome;
 use crate::exit::Exit;
-use crate::output::{Format, Output, line, text_of};
+use crate::output::{Format, Output, line};
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -25,11 +25,11 @@ pub(super) struct InitArgs {
     /// How many shares open it
     #[arg(short = 't', long, default_value_t = 3, value_name = "NUMBER")]
     key_threshold: u8,
-    /// With a seal that opens itself: into how many shares the recovery key is split
-    #[arg(long, value_name = "NUMBER")]
+    /// Refused by the server: a seal that opens itself has no recovery key here
+    #[arg(long, value_name = "NUMBER", hide = true)]
     recovery_shares: Option<u8>,
-    /// With a seal that opens itself: how many shares make the recovery key
-    #[arg(long, value_name = "NUMBER")]
+    /// As `recovery_shares`
+    #[arg(long, value_name = "NUMBER", hide = true)]
     recovery_threshold: Option<u8>,
     /// Only say whether the server is initialized
     #[arg(long)]
@@ -39,10 +39,24 @@ pub(super) struct InitArgs {
 #[derive(serde::Deserialize)]
 struct Answer {
     #[serde(default)]
-    keys_base64: Vec<Zeroizing<String>>,
+    keys: Vec<Zeroizing<String>>,
     #[serde(default)]
-    recovery_keys_base64: Option<Vec<Zeroizing<String>>>,
+    keys_base64: Vec<Zeroizing<String>>,
     root_token: Zeroizing<String>,
+}
+
+/// The answer by the names that Vault's command gives it, which scripts know.
+#[derive(serde::Serialize)]
+struct Document<'a> {
+    unseal_keys_b64: &'a [Zeroizing<String>],
+    unseal_keys_hex: &'a [Zeroizing<String>],
+    unseal_shares: u8,
+    unseal_threshold: u8,
+    recovery_keys_b64: [&'a str; 0],
+    recovery_keys_hex: [&'a str; 0],
+    recovery_keys_shares: u8,
+    recovery_keys_threshold: u8,
+    root_token: &'a Zeroizing<String>,
 }
 
 impl InitArgs {
@@ -71,20 +85,17 @@ impl InitArgs {
             }
         }
         let reply = client.send(Call::new(Method::PUT, "sys/init").json(&body)?).await?;
-        if output.format != Format::Table {
-            output.document(text_of(reply.body())?)?;
-            return Ok(Exit::Done);
-        }
         let answer: Answer = reply.body_as()?;
+        if output.format != Format::Table {
+            return self.document(&answer, output);
+        }
         for (number, key) in answer.keys_base64.iter().enumerate() {
             line(&format!("Unseal Key {}: {}", number + 1, **key))?;
         }
-        for (number, key) in answer.recovery_keys_base64.iter().flatten().enumerate() {
-            line(&format!("Recovery Key {}: {}", number + 1, **key))?;
-        }
         line(&format!("\nInitial Root Token: {}\n", *answer.root_token))?;
         line(&if answer.keys_base64.is_empty() {
-            "The server is initialized and unseals itself. Keep the recovery keys in safe places, apart from each other."
+            "The server is initialized and unseals itself with the key that its seal names. Keep a copy of that key in a safe\n\
+             place: without it what is stored cannot be read again."
                 .to_owned()
         } else {
             format!(
@@ -93,6 +104,24 @@ impl InitArgs {
                 self.key_shares, self.key_threshold,
             )
         })?;
+        Ok(Exit::Done)
+    }
+
+    fn document(&self, answer: &Answer, output: &Output) -> Outcome {
+        let own = |number: u8| if answer.keys_base64.is_empty() { 0 } else { number };
+        let document = Document {
+            unseal_keys_b64: &answer.keys_base64,
+            unseal_keys_hex: &answer.keys,
+            unseal_shares: own(self.key_shares),
+            unseal_threshold: own(self.key_threshold),
+            recovery_keys_b64: [],
+            recovery_keys_hex: [],
+            recovery_keys_shares: 0,
+            recovery_keys_threshold: 0,
+            root_token: &answer.root_token,
+        };
+        let text = Zeroizing::new(serde_json::to_string(&document).unwrap_or_default());
+        output.document(&text)?;
         Ok(Exit::Done)
     }
 }

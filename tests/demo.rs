@@ -1,0 +1,42 @@
+//! `turnlock demo` does what it claims and leaves nothing behind, also when it is interrupted.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use crate::harness::{BINARY, Running, wait_for};
+use crate::leftovers::processes;
+
+fn demo(folder: &std::path::Path) -> Command {
+    let mut command = Command::new(BINARY);
+    command.arg("demo").env("TMPDIR", folder).stdin(Stdio::null());
+    command
+}
+
+#[tokio::test]
+async fn the_demonstration_keeps_every_claim_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = demo(folder.path()).output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(printed.contains("All as claimed"), "{printed}");
+    let keys = printed.replace("--prefix=pay_", "").matches("pay_").count();
+    assert_eq!(keys, 0, "a key is shown: {printed}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a file is left");
+    assert_eq!(processes(folder.path()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_interrupted_demonstration_leaves_nothing_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = demo(folder.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = Running(child);
+    let lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+    // The rotation's section waits; the server runs by then.
+    let seen = lines.map(Result::unwrap).find(|line| line.starts_with("5. "));
+    assert!(seen.is_some() && !processes(folder.path()).is_empty());
+    let pid = rustix::process::Pid::from_child(&child.0);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert!(!child.0.wait().unwrap().success());
+    wait_for("the server to end", async || processes(folder.path()).is_empty().then_some(())).await;
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a file is left");
+}
