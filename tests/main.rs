@@ -6,6 +6,7 @@ mod canary;
 mod crash;
 mod demo;
 mod examples;
+mod full_disk;
 mod fuzz_seeds;
 mod harness;
 mod leftovers;

@@ -211,8 +211,8 @@ impl AuditFile {
             self.notice(clock, "\"event\":\"the file's length was changed by someone else\"")?;
             return Ok(false);
         }
-        tracing::error!(audit.path = %self.path.display(), "the audit file was moved or deleted; a new one is begun");
         self.begin(clock)?;
+        tracing::error!(audit.path = %self.path.display(), "the audit file was moved or deleted; a new one was begun");
         self.notice(clock, "\"event\":\"the file before this one was moved or deleted\"")?;
         Ok(true)
     }

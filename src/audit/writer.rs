@@ -293,9 +293,10 @@ impl State {
                     }
                 }
                 Err(error) => {
-                    self.stumble(&error);
-                    self.lost = true;
                     *self.shared.trouble.lock() = Some(Refusal::Lost);
+                    if !std::mem::replace(&mut self.lost, true) {
+                        tracing::error!(error = &error as &dyn std::error::Error, "{LOST}");
+                    }
                 }
             }
         }

@@ -83,6 +83,10 @@ impl ServerArgs {
         for missing in hardening.missing() {
             tracing::warn!("{missing}");
         }
+        // From the start on: a signal that nobody waits for ends the process. Of the second only that matters: a file at its
+        // limit is to be an error of the write like any full disk.
+        let mut hangup = signals(SignalKind::hangup())?;
+        let _file_size = signals(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         let process =
             Process::start(&config, Arc::new(SystemClock), environment).await.map_err(|error| chain(&error))?;
         for address in &process.addresses {
@@ -92,7 +96,6 @@ impl ServerArgs {
             open_for_development(&process, self.dev_root_token_id).await?;
         }
         let reload = process.reloader();
-        let mut hangup = signals(SignalKind::hangup())?;
         tokio::spawn(async move {
             while hangup.recv().await.is_some() {
                 reload();

@@ -39,7 +39,7 @@ enum Verb {
     },
     /// Replace everything that the server stores by a snapshot
     #[command(
-        after_help = "Examples:\n  turnlock operator snapshot restore backup.snap\n  turnlock operator snapshot restore -into=/var/lib/turnlock backup.snap    an empty folder, while no server runs on it"
+        after_help = "The server takes a snapshot up to its max_request_size; a larger one needs -into.\n\nExamples:\n  turnlock operator snapshot restore backup.snap\n  turnlock operator snapshot restore -into=/var/lib/turnlock backup.snap    an empty folder, while no server runs on it"
     )]
     Restore {
         /// The snapshot
