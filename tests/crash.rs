@@ -149,7 +149,7 @@ fn turned_over(instance: &Instance) -> String {
     let generation = names("data").iter().find_map(|name| name.strip_prefix("log.")?.parse::<u64>().ok()).unwrap();
     let finished = names("audit").len() - 1;
     assert!(finished > 0, "no audit file was finished");
-    assert!(!crate::harness::full() || generation > 10, "the log was hardly ever compacted");
+    assert!(!crate::harness::full() || generation > 5, "the log was compacted {} times only", generation - 1);
     format!("{} compactions, {finished} audit files finished", generation - 1)
 }
 

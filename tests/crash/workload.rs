@@ -45,6 +45,9 @@ impl Workload {
         let (status, answer) =
             instance.as_root().put("sys/mounts/secret", json!({"type": "kv", "options": {"version": "2"}})).await;
         assert!(status == 204 || status == 200, "{answer}");
+        // What is overwritten is dead, so that the log is compacted again and again.
+        let (status, answer) = instance.as_root().put("secret/config", json!({"max_versions": 1})).await;
+        assert!(status == 204 || status == 200, "{answer}");
         Self {
             writers: (0..writers).map(|id| Writer { id, ..Writer::default() }).collect(),
             running: Vec::new(),
