@@ -16,9 +16,10 @@ const NEXT_LINE_BYTES: usize = 120;
 /// Longest value.
 const MAX_VALUE_BYTES: usize = 2048;
 
-/// The pattern of a whole `value` behind a delimiter. Behind `@` stands the commit that a name is pinned to, or a host.
+/// The pattern of a whole `value` behind a delimiter, or behind a word that speaks of it: `SECRET-…`. Behind `@` stands the
+/// commit that a name is pinned to, or a host.
 pub(crate) fn pattern(value: &str) -> String {
-    format!("[^0-9A-Za-z_+/.@-]({value})")
+    format!("(?:[^0-9A-Za-z_+/.@-]|(?i:key|token|secret|private|access|auth)[_-])({value})")
 }
 
 /// Where values may start that belong to the name at `name` of `text`: on its line, and on the next one. None if what stands
@@ -119,6 +120,7 @@ mod tests {
             "let boxToken = `@`;",
             "BOX_KEY=@\r\n",
             "boxtoken @",
+            "adafruit-SECRET-@",
         ] {
             assert_eq!(found(&text.replace('@', KEY)), [KEY], "{text}");
         }

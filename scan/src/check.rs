@@ -9,6 +9,8 @@ use serde::Deserialize;
 use turnlock_core::token::{self, TokenKind};
 
 use crate::plausible;
+use crate::setting::Form;
+use crate::shape;
 
 /// The checks by the name that rules give them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -17,6 +19,8 @@ pub enum Check {
     /// Refuses only values that stand for one.
     #[default]
     Plausible,
+    /// The same, but a value that merely holds a run, as examples do, is doubted and not refused: the name beside it speaks for it.
+    Example,
     /// The last six characters are the CRC-32 of the characters between prefix (to the first `_`) and them, in base62.
     Crc32Base62,
     /// A token of turnlock: the checksum must hold.
@@ -29,12 +33,8 @@ pub enum Check {
     Base64Of64,
     /// The value looks drawn at random.
     Random,
-    /// The same, but the name that it is assigned to speaks for it, so that it may be shorter.
-    NamedRandom,
-    /// The value can be a password that stood in quotes.
-    QuotedPassword,
-    /// The value can be a password that stood without quotes.
-    BarePassword,
+    /// The value can be a password that somebody chose.
+    Password,
     /// The password of a URL: neither a template nor a well-known default.
     UrlPassword,
     /// A manifest of kind Secret: each value under `data` and `stringData` by itself.
@@ -50,8 +50,8 @@ pub enum Verdict {
     Keep,
     /// The checksum holds: nearly certain.
     Proven,
-    /// The checksum does not hold: probably made up, damaged, or of an unknown variant.
-    Doubtful,
+    /// Probably made up, damaged, or of an unknown variant: the checksum does not hold, or the value looks typed. With the tag that says so.
+    Doubtful(&'static str),
     /// The match holds several credentials, at these places of the text.
     Several(Vec<Range<usize>>),
 }
@@ -63,12 +63,15 @@ impl Check {
         let keep = |good: bool| if good { Verdict::Keep } else { Verdict::Drop };
         match self {
             Self::Plausible => keep(!plausible::stands_in(value)),
+            Self::Example if plausible::names_none(value) => Verdict::Drop,
+            Self::Example if plausible::stands_in(value) => Verdict::Doubtful("example"),
+            Self::Example => Verdict::Keep,
             Self::Crc32Base62 if plausible::stands_in(value) => Verdict::Drop,
             Self::Crc32Base62 => {
                 if crc32_base62_holds(value) {
                     Verdict::Proven
                 } else {
-                    Verdict::Doubtful
+                    Verdict::Doubtful("checksum:failed")
                 }
             }
             Self::Turnlock => {
@@ -81,10 +84,8 @@ impl Check {
             Self::Base64Of64 => {
                 keep(decode(value).is_some_and(|bytes| bytes.len() == 64) && !plausible::stands_in(value))
             }
-            Self::Random => keep(plausible::is_random(value) && !plausible::stands_in(value)),
-            Self::NamedRandom => keep(plausible::is_random_for_name(value) && !plausible::stands_in(value)),
-            Self::QuotedPassword => keep(plausible::is_password(value, true)),
-            Self::BarePassword => keep(plausible::is_password(value, false)),
+            Self::Random => keep(shape::is_random(value) && !plausible::stands_in(value)),
+            Self::Password => keep(shape::is_password(value, Form::Quoted)),
             Self::UrlPassword => keep(
                 value.len() >= 3
                     && !plausible::stands_in(value)
@@ -260,9 +261,9 @@ fn kubernetes_values(text: &[u8], span: &Range<usize>) -> Vec<Range<usize>> {
             let plain = plain.trim_ascii();
             text && plain.len() >= 6
                 && !plausible::stands_in(plain)
-                && (secretive || plausible::is_random(plain) || plausible::is_password(plain, true))
+                && (secretive || shape::is_random(plain) || shape::is_password(plain, Form::Quoted))
         } else {
-            plausible::is_random(inside) || (secretive && plausible::is_password(inside, true))
+            shape::is_random(inside) || (secretive && shape::is_password(inside, Form::Quoted))
         };
         if good {
             values.push(offset + inner..offset + inner + inside.len());

@@ -2,7 +2,8 @@
 //!
 //! - [`rule`]: the formats of credentials, and the catalogue; [`check`]: what is computed over a match
 //! - `prefilter`, [`matcher`]: from a text to hits; `assigned`: values near a provider's name
-//! - `entropy`, `name`, `plausible`: what a credential looks like, by its value and by its name
+//! - `setting`: names and values in any language; `name`, `shape`, `letters`, `entropy`, `plausible`: what a credential
+//!   looks like, by its name and by its value
 //! - [`lookup`]: recognises values of the live store
 //! - `walk`, `git`, `packs`, `origin`: where texts come from; whether all are there; who brought them in
 //! - [`allow`], [`baseline`]: what is no leak, or an old one
@@ -16,9 +17,10 @@ pub mod coverage;
 mod entropy;
 mod git;
 mod inspect;
+mod letters;
 pub mod lookup;
 pub mod matcher;
-mod name;
+pub mod name;
 mod origin;
 mod packs;
 mod plausible;
@@ -26,6 +28,8 @@ pub mod prefilter;
 pub mod report;
 pub mod rule;
 pub mod scanner;
+mod setting;
+mod shape;
 mod text;
 mod walk;
 

@@ -6,14 +6,16 @@ use std::ops::Range;
 use crate::assigned;
 use crate::check::Verdict;
 use crate::entropy;
-use crate::name;
+use crate::name::{self, Kind};
 use crate::prefilter::Prefilter;
 use crate::rule::Rule;
+use crate::setting::{self, Setting};
+use crate::shape;
 
 /// Certainty of a match whose checksum holds.
 const PROVEN: f32 = 0.99;
 
-/// Certainty of a match whose checksum does not hold.
+/// Certainty of a match whose checksum does not hold, or that looks typed rather than drawn.
 const DOUBTFUL: f32 = 0.3;
 
 /// More hits in one text than this are not told apart any more: the text is a list of tokens or an attack.
@@ -95,15 +97,17 @@ impl Matcher {
     fn hits_by_brute_force(&self, text: &[u8]) -> Vec<Hit> {
         let mut hits = Vec::new();
         for (index, rule) in self.rules.iter().enumerate() {
-            if rule.assigned {
+            if rule.assigned || rule.setting.is_some() {
                 let mut windows = Vec::new();
                 for keyword in &rule.keywords {
                     for start in 0..text.len() {
                         let span = start..start + keyword.len();
                         if text.get(span.clone()).is_some_and(|part| part.eq_ignore_ascii_case(keyword.as_bytes())) {
-                            windows.extend(
-                                assigned::windows(text, span).into_iter().flatten().map(|window| (index, window)),
-                            );
+                            let near = match rule.setting {
+                                Some(_) => [Some(setting::name_around(text, &span)), None],
+                                None => assigned::windows(text, span),
+                            };
+                            windows.extend(near.into_iter().flatten().map(|window| (index, window)));
                         }
                     }
                 }
@@ -126,6 +130,10 @@ impl Matcher {
 }
 
 fn apply(index: usize, rule: &Rule, text: &[u8], window: Range<usize>, hits: &mut Vec<Hit>) {
+    if let Some(kind) = rule.setting {
+        setting_at(index, rule, kind, text, window, hits);
+        return;
+    }
     let (Some(regex), Some(part)) = (rule.regex(), text.get(window.clone())) else { return };
     if rule.assigned {
         for secret in assigned::values(regex, text, window) {
@@ -142,14 +150,24 @@ fn apply(index: usize, rule: &Rule, text: &[u8], window: Range<usize>, hits: &mu
             0 => captures.iter().skip(1).flatten().find(|group| !group.is_empty()).unwrap_or(whole),
             group => captures.get(group).unwrap_or(whole),
         };
-        let mut span = window.start + whole.start()..window.start + whole.end();
-        if rule.named {
-            span.start -= name::before(part.get(..whole.start()).unwrap_or_default());
-            if !name::is_of_credential(name::at(text.get(span.clone()).unwrap_or_default())) {
-                continue;
-            }
-        }
+        let span = window.start + whole.start()..window.start + whole.end();
         judge(index, rule, text, span, window.start + group.start()..window.start + group.end(), hits);
+    }
+}
+
+/// Adds the value of the setting with the name at `name`, if both look like a credential.
+fn setting_at(index: usize, rule: &Rule, kind: Kind, text: &[u8], name: Range<usize>, hits: &mut Vec<Hit>) {
+    if name::kind(text.get(name.clone()).unwrap_or_default()) != Some(kind) {
+        return;
+    }
+    let Some(Setting { value, form }) = setting::of(text, &name) else { return };
+    let bytes = text.get(value.clone()).unwrap_or_default();
+    let good = match kind {
+        Kind::Password => shape::is_password(bytes, form),
+        Kind::Secret => shape::is_secret(bytes, form),
+    };
+    if good {
+        judge(index, rule, text, name.start..value.end, value, hits);
     }
 }
 
@@ -164,7 +182,7 @@ fn judge(index: usize, rule: &Rule, text: &[u8], span: Range<usize>, secret: Ran
         Verdict::Drop => return,
         Verdict::Keep => (rule.certainty, None),
         Verdict::Proven => (PROVEN, Some("checksum:passed")),
-        Verdict::Doubtful => (rule.certainty.min(DOUBTFUL), Some("checksum:failed")),
+        Verdict::Doubtful(tag) => (rule.certainty.min(DOUBTFUL), Some(tag)),
         Verdict::Several(values) => {
             hits.extend(values.into_iter().map(|value| Hit {
                 rule: index,

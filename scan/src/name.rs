@@ -1,4 +1,6 @@
-//! Whether the left side of an assignment speaks of a credential.
+//! What the left side of an assignment says of its value.
+
+use serde::Deserialize;
 
 /// Last words of names whose values are no credentials though the name speaks of one.
 const HARMLESS_ENDS: &[&str] = &[
@@ -95,10 +97,96 @@ const HARMLESS_WORDS: &[&str] = &[
     "integrity",
     "commit",
     "anon",
+    "recv",
+    "nonce",
+    "signature",
+];
+
+/// Ends of words that speak of a password.
+const PASSWORD_ENDS: &[&str] = &[
+    "password",
+    "passwords",
+    "passwd",
+    "pwd",
+    "pass",
+    "passphrase",
+    "passwort",
+    "passcode",
+    "pswd",
+    "pw",
+    "senha",
+    "kennwort",
+];
+
+/// Last words of names whose values are about a password and none: texts of forms, settings of policies.
+const ABOUT_PASSWORDS: &[&str] = &[
+    "label",
+    "placeholder",
+    "hint",
+    "text",
+    "title",
+    "message",
+    "msg",
+    "error",
+    "help",
+    "description",
+    "prompt",
+    "regex",
+    "rule",
+    "rules",
+    "min",
+    "max",
+    "strength",
+    "input",
+    "selector",
+    "element",
+    "button",
+    "form",
+    "validator",
+    "validation",
+    "reset",
+    "page",
+    "route",
+    "link",
+    "callback",
+    "handler",
+    "encoder",
+    "manager",
+    "service",
+    "template",
+    "view",
+    "controller",
+    "column",
+    "param",
+    "parameter",
+    "header",
+    "property",
+    "prop",
+    "variable",
+    "var",
+    "env",
+    "attribute",
+    "attr",
+    "required",
+    "enabled",
+    "changed",
+    "confirmation",
+    "mismatch",
+    "invalid",
+    "incorrect",
+    "expired",
+    "forgotten",
+    "forgot",
+    "mgr",
+    "hashes",
+    "hashed",
+    "hasher",
+    "encode",
+    "decode",
 ];
 
 /// Ends of words that speak of a credential.
-const CREDENTIAL_ENDS: &[&str] = &[
+const SECRET_ENDS: &[&str] = &[
     "key",
     "keys",
     "token",
@@ -109,32 +197,53 @@ const CREDENTIAL_ENDS: &[&str] = &[
     "credentials",
     "access",
     "bearer",
-    "password",
-    "passwd",
-    "pwd",
     "salt",
-    "pass",
-    "passphrase",
-    "passwort",
+    "authorization",
+    "api",
+    "private",
+    "client",
 ];
 
 /// Words that merely end like one.
 const NO_CREDENTIALS: &[&str] =
-    &["monkey", "donkey", "turkey", "hockey", "jockey", "whiskey", "hotkey", "keypress", "compass", "bypass"];
+    &["monkey", "donkey", "turkey", "hockey", "jockey", "whiskey", "hotkey", "keypress", "compass", "bypass", "buypass", "keyless", "keyword"];
 
-/// Whether `name`, the left side of an assignment, is one of a credential: `apiKey`, `DB_SECRET`, `bot-token`; not
-/// `keyframe`, `credentialsId`, `publicKey`, `API_KEY_FILE`.
-pub(crate) fn is_of_credential(name: &[u8]) -> bool {
-    let words = words(name);
-    let text = |word: &Vec<u8>| String::from_utf8_lossy(word).into_owned();
-    let Some(last) = words.last().map(text) else { return false };
-    let all: Vec<String> = words.iter().map(text).collect();
-    let harmless =
-        HARMLESS_ENDS.contains(&last.as_str()) || all.iter().any(|word| HARMLESS_WORDS.contains(&word.as_str()));
-    !harmless
-        && all.iter().any(|word| {
-            CREDENTIAL_ENDS.iter().any(|end| word.ends_with(end)) && !NO_CREDENTIALS.contains(&word.as_str())
-        })
+/// What a name says of its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A password that a person may have chosen: `DB_PASS`, `keystorePassword`.
+    Password,
+    /// A key, token or secret that was drawn at random: `apiKey`, `DB_SECRET`, `bot-token`.
+    Secret,
+}
+
+/// What `name`, the left side of an assignment, says of its value; `None` if that is no credential, as with `keyframe`,
+/// `credentialsId`, `publicKey`, `API_KEY_FILE`.
+pub(crate) fn kind(name: &[u8]) -> Option<Kind> {
+    let all: Vec<String> = words(name).iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    let among = |list: &[&str], word: &String| list.contains(&word.as_str());
+    let last = all.last()?;
+    if among(HARMLESS_ENDS, last) || all.iter().any(|word| among(HARMLESS_WORDS, word)) {
+        return None;
+    }
+    let speaks = |ends: &[&str]| {
+        all.iter().any(|word| ends.iter().any(|end| word.ends_with(end)) && !among(NO_CREDENTIALS, word))
+    };
+    if speaks(PASSWORD_ENDS) {
+        let near = all.len().saturating_sub(2);
+        let at_the_end = all.iter().skip(near).any(|word| PASSWORD_ENDS.iter().any(|end| word.ends_with(end)));
+        return (at_the_end && !among(ABOUT_PASSWORDS, last)).then_some(Kind::Password);
+    }
+    speaks(SECRET_ENDS).then_some(Kind::Secret)
+}
+
+/// Whether the last word of `name` speaks of a credential: `setPassword`, not `password.encode`.
+pub(crate) fn ends_with_credential(name: &[u8]) -> bool {
+    let all = words(name);
+    let Some(last) = all.last().map(|word| String::from_utf8_lossy(word)) else { return false };
+    let ends = |list: &[&str]| list.iter().any(|end| last.ends_with(end));
+    last == "equals" || ends(PASSWORD_ENDS) || ends(SECRET_ENDS)
 }
 
 /// Last words of names whose values are computed over something public.
@@ -207,14 +316,15 @@ fn words(name: &[u8]) -> Vec<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_of_credential;
+    use super::{Kind, kind};
 
     #[test]
     fn names_of_credentials_are_told_from_names_that_hold_such_a_word() {
-        for name in
-            ["apiKey", "DB_SECRET", "bot-token", "authtoken", "stripe.secret", "KEY", "GITHUBToken", "passwordSalt"]
-        {
-            assert!(is_of_credential(name.as_bytes()), "{name}");
+        for name in ["apiKey", "DB_SECRET", "bot-token", "authtoken", "stripe.secret", "KEY", "GITHUBToken"] {
+            assert_eq!(kind(name.as_bytes()), Some(Kind::Secret), "{name}");
+        }
+        for name in ["DB_PASS", "keystorePassword", "ftp.pwd", "secret_password", "PGPASSWORD", "admin_pw"] {
+            assert_eq!(kind(name.as_bytes()), Some(Kind::Password), "{name}");
         }
         for name in [
             "keyframe",
@@ -226,9 +336,11 @@ mod tests {
             "csrf-token",
             "issuerKeyHash",
             "KeyCode",
+            "passwordPlaceholder",
+            "bypass",
             "",
         ] {
-            assert!(!is_of_credential(name.as_bytes()), "{name}");
+            assert_eq!(kind(name.as_bytes()), None, "{name}");
         }
     }
 }

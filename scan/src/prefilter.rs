@@ -7,6 +7,7 @@ use memchr::{memchr, memrchr};
 
 use crate::assigned;
 use crate::rule::Rule;
+use crate::setting;
 
 /// A longer line is searched only around the keyword: minified code has lines of megabytes.
 const LONG_LINE_BYTES: usize = 8 << 10;
@@ -55,6 +56,10 @@ impl Prefilter {
                 if rule.assigned {
                     let near = assigned::windows(text, hit.start()..hit.end());
                     windows.extend(near.into_iter().flatten().map(|window| (*index, window)));
+                    continue;
+                }
+                if rule.setting.is_some() {
+                    windows.push((*index, setting::name_around(text, &(hit.start()..hit.end()))));
                     continue;
                 }
                 let window = match rule.reach {

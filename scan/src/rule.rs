@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::assigned;
 use crate::check::Check;
 use crate::entropy;
+use crate::name::Kind;
 
 /// The catalogue, by what the credentials open.
 const BUILT_IN: &[&str] = &[
@@ -51,6 +52,7 @@ pub struct Rule {
     /// Texts of which each match holds at least one, in lower case. Case does not matter when they are looked for.
     pub keywords: Vec<String>,
     /// Regular expression over bytes. `.` does not match a newline.
+    #[serde(default)]
     pub pattern: String,
     /// The group that holds the credential; 0 is the first group that took part, or the whole match without groups.
     #[serde(default)]
@@ -63,10 +65,9 @@ pub struct Rule {
     /// Bytes around a keyword that are searched; without it the keyword's line.
     #[serde(default)]
     pub reach: Option<Reach>,
-    /// Whether the match starts within a name, which belongs to it and must speak of a credential: patterns of assignments start at a keyword, because to
-    /// search for the start of the name as well would take most of the time.
+    /// Instead of a pattern: the keywords are words of names, and of a name that says this of its value the value is judged.
     #[serde(default)]
-    pub named: bool,
+    pub setting: Option<Kind>,
     /// Whether `keywords` are names, and the pattern is a whole value near one of them: the short form `[[assigned]]`.
     #[serde(skip)]
     pub assigned: bool,
@@ -108,7 +109,7 @@ struct Assigned {
     entropy: f32,
     #[serde(default = "usual_certainty")]
     certainty: f32,
-    #[serde(default)]
+    #[serde(default = "usual_check")]
     check: Check,
     #[serde(default)]
     tags: Vec<String>,
@@ -127,6 +128,10 @@ fn usual_certainty() -> f32 {
     0.75
 }
 
+fn usual_check() -> Check {
+    Check::Example
+}
+
 impl From<Assigned> for Rule {
     fn from(short: Assigned) -> Self {
         Self {
@@ -138,7 +143,7 @@ impl From<Assigned> for Rule {
             entropy: short.entropy,
             certainty: short.certainty,
             reach: None,
-            named: false,
+            setting: None,
             assigned: true,
             check: short.check,
             tags: short.tags,

@@ -1,0 +1,328 @@
+//! Settings in any language: a name that speaks of a credential, and the value that it is given. Assignments, entries of
+//! maps, arguments and comparisons in code; lines of configuration files; XML elements and attributes; command lines.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use memchr::{memchr, memrchr};
+use regex::bytes::{Regex, RegexBuilder};
+
+use crate::name;
+
+/// Longest value.
+const MAX_VALUE_BYTES: usize = 1024;
+
+/// Bytes behind a name in which its value must begin.
+const MAX_SEPARATOR_BYTES: usize = 160;
+
+/// What a name is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Setting {
+    pub(crate) value: Range<usize>,
+    pub(crate) form: Form,
+}
+
+/// How the value is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// In quotes, or as the text of an XML element: data in any case.
+    Quoted,
+    /// As the rest of a line of configuration: `NAME=value`, `name: value`.
+    Line,
+    /// Behind an operator, without quotes: data or code.
+    Bare,
+    /// Behind nothing but a blank or a word: `--token value`, `the key is value`.
+    Word,
+}
+
+/// What may stand between a name and its value, in the order in which it is tried, and what the value then is.
+static SEPARATORS: LazyLock<Vec<(Value, Regex)>> = LazyLock::new(|| {
+    let forms = [
+        // `mailToken: String = "…"`, `token string = "…"`
+        (Value::Quoted, r#"^[ \t]*:?[ \t]*&?(?:'static[ \t]+)?[A-Za-z_][\w<>.\[\]|?]{0,30}[ \t]*=[ \t]*"#),
+        // `<add key="Token" value="…"`, `name: TOKEN, value: …`, `"name": "TOKEN", "value": "…"`
+        (Value::Any, r#"^\\?["']?[ \t]*[ \t\r\n,-]{1,40}\\?["']?(?i:value|content)\\?["']?[ \t]*[=:][ \t]*"#),
+        // `<key>Token</key> <string>…<`, `<setting name="Password"> <value>…<`
+        (Value::Element, r#"^(?:"[^<>\n]{0,60}>|</key>)\s{0,40}<(?:value|string)>"#),
+        // `<token>…<`
+        (Value::Element, r#"^(?:[ \t][^<>\n]{0,80})?>\s{0,40}"#),
+        (Value::Quoted, r#"^\\?["'`]?[\])]{0,2}[ \t]*(?:={2,3}|!==?|<>|-)[ \t]*"#),
+        (Value::Any, r#"^\\?["'`]{0,3}[\])]{0,2}[ \t]*(?:=>|:{0,3}=|:|\+=|\.=|\?=|\|\|=|\?\?=|<-)[ \t]*[(\[{]?[ \t]*"#),
+        // `set("token", "…")`
+        (Value::Argument, r#"^\\?["'`][ \t]*,\s{0,40}"#),
+        // `setToken("…")`
+        (Value::Call, r#"^[ \t]*\([ \t]*"#),
+        // `--token …`, `the token is "…"`, `token | …`
+        (Value::Word, r#"^["'`]?(?:[ \t]*\|[ \t]*|[ \t]+(?:(?:is|was|to|of)[ \t]*:?[ \t]+)?)"#),
+    ];
+    forms.into_iter().filter_map(|(value, pattern)| Some((value, compile(pattern)?))).collect()
+});
+
+/// What stands before a name that begins a line of configuration.
+static LINE_START: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    compile(
+        r#"^[ \t]*(?:(?:#|//|;|-|export|ENV|ARG|set|setx|SET|declare -x|\$env:|env\.|[\w./-]+[:=][ \t]*["']?)[ \t]*)?$"#,
+    )
+});
+
+fn compile(pattern: &str) -> Option<Regex> {
+    RegexBuilder::new(pattern).unicode(false).build().ok()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Value {
+    Any,
+    Quoted,
+    Element,
+    Argument,
+    Call,
+    Word,
+}
+
+/// The whole name that holds the `word` of `text`.
+pub(crate) fn name_around(text: &[u8], word: &Range<usize>) -> Range<usize> {
+    let before = name::before(text.get(..word.start).unwrap_or_default());
+    let after = name::at(text.get(word.end..).unwrap_or_default());
+    // `key.` at the end of a sentence.
+    let trimmed = after.iter().rposition(|byte| !matches!(byte, b'.' | b'-')).map_or(0, |at| at + 1);
+    word.start - before..word.end + trimmed
+}
+
+/// The value that follows the `name` of `text`, if one does.
+pub(crate) fn of(text: &[u8], name: &Range<usize>) -> Option<Setting> {
+    let far = (name.end + MAX_SEPARATOR_BYTES).min(text.len());
+    let rest = text.get(name.end..far)?;
+    for (value, separator) in SEPARATORS.iter() {
+        let Some(found) = separator.find(rest) else { continue };
+        let start = name.end + found.end();
+        let parsed = match value {
+            Value::Quoted => quoted(text, start),
+            Value::Any => quoted(text, start).or_else(|| bare(text, name, start)),
+            Value::Element => is_element(text, name.start).then(|| element(text, start)).flatten(),
+            Value::Argument => is_first_argument(text, name.start).then(|| quoted(text, start)).flatten(),
+            Value::Call => name::ends_with_credential(text.get(name.clone())?).then(|| quoted(text, start)).flatten(),
+            Value::Word => {
+                let value = quoted(text, start).map_or_else(|| word_at(text, start), |(value, _)| value);
+                Some((value, if is_flag(text, name) { Form::Bare } else { Form::Word }))
+            }
+        };
+        if let Some((value, form)) = parsed.filter(|(value, _)| !value.is_empty()) {
+            return Some(Setting { value, form });
+        }
+    }
+    None
+}
+
+/// Whether the name at `start` is that of an XML element, or of an attribute's value or a `<key>`.
+fn is_element(text: &[u8], start: usize) -> bool {
+    let before = text.get(..start).unwrap_or_default();
+    before.last().is_some_and(|byte| matches!(byte, b'<' | b':' | b'"' | b'>'))
+}
+
+/// Whether the quoted name at `start` is the first argument of a call or the first entry of a list in braces.
+fn is_first_argument(text: &[u8], start: usize) -> bool {
+    let before = text.get(start.saturating_sub(80)..start).unwrap_or_default();
+    let quote = |byte: &u8| matches!(byte, b'"' | b'\'' | b'`' | b'\\');
+    let open = before.iter().rposition(|byte| !quote(byte)).and_then(|at| before.get(..=at)).unwrap_or_default();
+    open.trim_ascii_end().last().is_some_and(|byte| matches!(byte, b'(' | b'{'))
+}
+
+/// Whether `name` is an option of a command line, or set by `ENV NAME value`.
+fn is_flag(text: &[u8], name: &Range<usize>) -> bool {
+    let before = text.get(name.start.saturating_sub(5)..name.start).unwrap_or_default();
+    text.get(name.start) == Some(&b'-') || before.ends_with(b"ENV ") || before.ends_with(b"setx ")
+}
+
+/// The text of an XML element from `start`, without blanks and braces around it.
+fn element(text: &[u8], start: usize) -> Option<(Range<usize>, Form)> {
+    let rest = text.get(start..(start + MAX_VALUE_BYTES).min(text.len()))?;
+    let end = memchr(b'<', rest)?;
+    let inner = rest.get(..end)?;
+    let value = inner.trim_ascii_end();
+    if value.starts_with(b"$") {
+        return None;
+    }
+    // Jenkins writes `{…}` around what it encrypted.
+    if let [b'{', inside @ .., b'}'] = value {
+        let inside = inside.trim_ascii_end();
+        let lead = inside.iter().rposition(|byte| *byte == b' ').map_or(0, |at| at + 1);
+        return Some((start + 1 + lead..start + 1 + inside.len(), Form::Quoted));
+    }
+    Some((start..start + value.len(), Form::Quoted))
+}
+
+/// The content of the quotes that open at `start`, behind the prefix of a string literal and a scheme such as `Bearer`.
+fn quoted(text: &[u8], start: usize) -> Option<(Range<usize>, Form)> {
+    let rest = text.get(start..(start + MAX_VALUE_BYTES).min(text.len()))?;
+    let is_prefix =
+        |byte: &&u8| matches!(byte, b'b' | b'r' | b'f' | b'u' | b'B' | b'R' | b'F' | b'U' | b'@' | b'$' | b'L' | b'N');
+    let prefix = rest.iter().take(2).take_while(is_prefix).count();
+    let escaped = rest.get(prefix) == Some(&b'\\');
+    let open = prefix + usize::from(escaped);
+    let quote = *rest.get(open).filter(|byte| matches!(byte, b'"' | b'\'' | b'`'))?;
+    let triple = rest.get(open..open + 3).is_some_and(|three| three.iter().all(|byte| *byte == quote));
+    let from = open + if triple { 3 } else { 1 };
+    let content = rest.get(from..)?;
+    let mut end = None;
+    let mut skip = false;
+    for (at, byte) in content.iter().enumerate() {
+        match byte {
+            b'\n' => break,
+            _ if skip => skip = false,
+            b'\\' if escaped && content.get(at + 1) == Some(&quote) => {
+                end = Some(at);
+                break;
+            }
+            b'\\' => skip = true,
+            // A doubled quote is an escape in many languages.
+            byte if *byte == quote && at > 0 && !triple && content.get(at + 1) == Some(&quote) => break,
+            byte if *byte == quote => {
+                end = Some(at);
+                break;
+            }
+            _ => {}
+        }
+    }
+    let content = content.get(..end?)?;
+    let scheme = scheme(content);
+    let inner = content.get(scheme..)?;
+    let value = inner.trim_ascii();
+    let lead = inner.len() - inner.trim_ascii_start().len();
+    let at = start + from + scheme + lead;
+    Some((at..at + value.len(), Form::Quoted))
+}
+
+/// Length of the scheme of an authorization at the start of `value`.
+fn scheme(value: &[u8]) -> usize {
+    const SCHEMES: &[&[u8]] = &[b"bearer ", b"basic ", b"token ", b"apikey ", b"api-key ", b"key ", b"sso-key "];
+    SCHEMES
+        .iter()
+        .find(|scheme| value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
+        .map_or(0, |scheme| scheme.len())
+}
+
+/// A value without quotes: the rest of a line of configuration, or a word of code.
+fn bare(text: &[u8], name: &Range<usize>, start: usize) -> Option<(Range<usize>, Form)> {
+    let line_start = text.get(..name.start).and_then(|before| memrchr(b'\n', before)).map_or(0, |at| at + 1);
+    let line_end = text.get(start..).and_then(|rest| memchr(b'\n', rest)).map_or(text.len(), |at| start + at);
+    let rest = text.get(start..line_end.min(start + MAX_VALUE_BYTES)).filter(|rest| !starts_with_quote(rest))?;
+    let rest = rest.get(scheme(rest)..).map(|inner| (rest.len() - inner.len(), inner));
+    let (skipped, rest) = rest?;
+    let start = start + skipped;
+    let begins = LINE_START.as_ref().is_some_and(|pattern| {
+        text.get(line_start.max(name.start.saturating_sub(200))..name.start).is_some_and(|lead| pattern.is_match(lead))
+    });
+    let blank = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
+    let tail = rest.get(blank..).unwrap_or_default().trim_ascii();
+    let whole = tail.is_empty() || tail.starts_with(b"#") || tail.starts_with(b"//") || tail == b"\\";
+    if begins && whole {
+        let value = rest.get(..blank)?;
+        if !value.ends_with(b";") && !value.ends_with(b",") && !is_call(value) {
+            return Some((start..start + blank, Form::Line));
+        }
+    }
+    Some((word_at(text, start), Form::Bare))
+}
+
+fn starts_with_quote(text: &[u8]) -> bool {
+    text.first().is_some_and(|byte| matches!(byte, b'"' | b'\'' | b'`' | b'('))
+}
+
+/// `getToken()`, `tokens[0]`, `f(x`: a word and an opening bracket, with the closing one at the end or without it.
+fn is_call(value: &[u8]) -> bool {
+    let Some(open) = value.iter().position(|byte| matches!(byte, b'(' | b'[' | b'{')) else { return false };
+    let (word, rest) = value.split_at(open);
+    let closes = rest.last().is_some_and(|byte| matches!(byte, b')' | b']' | b'}' | b'(' | b'[' | b'{' | b':'))
+        || !rest.iter().any(|byte| matches!(byte, b')' | b']' | b'}'));
+    closes
+        && word
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':' | b'$' | b'-' | b'>'))
+}
+
+/// The word at `start`; empty if it goes on as an expression does.
+fn word_at(text: &[u8], start: usize) -> Range<usize> {
+    let rest = text.get(start..(start + MAX_VALUE_BYTES).min(text.len())).unwrap_or_default();
+    let ends = |byte: &u8| {
+        byte.is_ascii_whitespace()
+            || matches!(
+                byte,
+                b'"' | b'\''
+                    | b'`'
+                    | b','
+                    | b';'
+                    | b'<'
+                    | b'>'
+                    | b'('
+                    | b')'
+                    | b'['
+                    | b']'
+                    | b'{'
+                    | b'}'
+                    | b'|'
+                    | b'&'
+                    | b'\\'
+            )
+    };
+    let end = rest.iter().position(ends).unwrap_or(rest.len());
+    if rest.get(end).is_some_and(|byte| matches!(byte, b'(' | b'[' | b'{')) { start..start } else { start..start + end }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+    use super::{Form, name_around, of};
+
+    /// Name, value and form of the setting around the first `word` in `text`.
+    fn setting<'a>(text: &'a str, word: &str) -> Option<(&'a str, &'a str, Form)> {
+        let at = text.to_lowercase().find(word).unwrap();
+        let name = name_around(text.as_bytes(), &(at..at + word.len()));
+        let setting = of(text.as_bytes(), &name)?;
+        Some((&text[name], &text[setting.value], setting.form))
+    }
+
+    #[test]
+    fn settings_are_read_in_every_common_notation() {
+        for (text, name, form) in [
+            ("apiToken = \"v4lu3\"", "apiToken", Form::Quoted),
+            ("{\"api_token\": \"v4lu3\"}", "api_token", Form::Quoted),
+            ("{\\\"api_token\\\": \\\"v4lu3\\\"}", "api_token", Form::Quoted),
+            ("config['token'] = 'v4lu3';", "token", Form::Quoted),
+            ("'token' => 'v4lu3',", "token", Form::Quoted),
+            ("let token: &'static str = \"v4lu3\";", "token", Form::Quoted),
+            ("var mailToken string = `v4lu3`", "mailToken", Form::Quoted),
+            ("System.setProperty(\"MAIL_TOKEN\", \"v4lu3\")", "MAIL_TOKEN", Form::Quoted),
+            ("client.setToken(\"v4lu3\")", "client.setToken", Form::Quoted),
+            ("if (token == 'v4lu3') {", "token", Form::Quoted),
+            ("token=b'v4lu3'", "token", Form::Quoted),
+            ("token = \"\"\"v4lu3\"\"\"", "token", Form::Quoted),
+            ("\"token\": \"Bearer v4lu3\"", "token", Form::Quoted),
+            ("<apiToken>v4lu3</apiToken>", "apiToken", Form::Quoted),
+            ("<token>\n  {v4lu3}\n</token>", "token", Form::Quoted),
+            ("<add key=\"Token\" value=\"v4lu3\"/>", "Token", Form::Quoted),
+            ("<setting name=\"Token\" serializeAs=\"String\">\n  <value>v4lu3</value>", "Token", Form::Quoted),
+            ("<key>Token</key>\n\t<string>v4lu3</string>", "Token", Form::Quoted),
+            ("- name: MAIL_TOKEN\n  value: \"v4lu3\"", "MAIL_TOKEN", Form::Quoted),
+            ("- name: MAIL_TOKEN\n  value: v4lu3\n", "MAIL_TOKEN", Form::Bare),
+            ("export MAIL_TOKEN=v4lu3\n", "MAIL_TOKEN", Form::Line),
+            ("ENV MAIL_TOKEN v4lu3", "MAIL_TOKEN", Form::Bare),
+            ("mail:\n  token: v4lu3 # comment\n", "token", Form::Line),
+            ("spring.token=v4lu3", "spring.token", Form::Line),
+            ("https://host/?token=v4lu3&x=1", "token", Form::Bare),
+            ("mail --token v4lu3 --other", "token", Form::Bare),
+            ("Your token is v4lu3", "token", Form::Word),
+        ] {
+            let (found, value, how) = setting(text, "token").unwrap_or_else(|| panic!("nothing in {text}"));
+            assert_eq!((found.trim_start_matches('-'), value, how), (name, "v4lu3", form), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_call_or_a_word_in_a_text_is_no_value() {
+        for text in
+            ["token = getToken()", "token = tokens[0]", "token", "token\n", "token: ", "token = \"", "tokens = ("]
+        {
+            assert_eq!(setting(text, "token").filter(|(_, _, form)| *form != Form::Word), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! What a credential looks like by its value: drawn at random, or chosen by a person; not a name, a path or an expression.
+
+use crate::entropy;
+use crate::letters;
+use crate::plausible::{names_none, stands_in};
+use crate::setting::Form;
+
+/// Whether `value` looks drawn at random, as keys and tokens are: letters and digits mixed, no words.
+pub(crate) fn is_random(value: &[u8]) -> bool {
+    let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let letters = value.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+    let mixed = value.iter().any(u8::is_ascii_uppercase) && value.iter().any(u8::is_ascii_lowercase);
+    if value.len() < 16 || letters < 2 || digits < if mixed { 1 } else { 2 } {
+        return false;
+    }
+    if value.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-') {
+        return entropy::of(value) > 2.8;
+    }
+    entropy::of(value) > 3.2 && letters::are_random(value)
+}
+
+/// Whether `value` can be the key, token or secret that a name of one is given in this form.
+pub(crate) fn is_secret(value: &[u8], form: Form) -> bool {
+    /// So long a value may hold a run, as authors of examples type them, and be one all the same.
+    const LONG_BYTES: usize = 20;
+    let is_usual = |byte: &u8| byte.is_ascii_alphanumeric() || b".=+/~%!^*&$@_-".contains(byte);
+    let empty = if value.len() < LONG_BYTES { stands_in(value) } else { names_none(value) };
+    if !(10..=1000).contains(&value.len()) || !value.iter().all(is_usual) || empty || is_thing(value) {
+        return false;
+    }
+    let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
+    if form == Form::Word && (digits < 3 || value.contains(&b'.')) {
+        return false;
+    }
+    if value.len() >= 16 {
+        return is_random(value) || is_random_letters(value, form);
+    }
+    let letters = value.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+    form != Form::Word
+        && digits >= 2
+        && letters >= 3
+        && changes(value) >= 3
+        && entropy::of(value) > 2.8
+        && letters::are_random(value)
+}
+
+/// Letters alone: only where they are surely data, and all small, as capitals among them would most often come with digits.
+fn is_random_letters(value: &[u8], form: Form) -> bool {
+    matches!(form, Form::Quoted | Form::Line)
+        && value.iter().all(u8::is_ascii_lowercase)
+        && entropy::of(value) > 3.2
+        && letters::are_random(value)
+}
+
+/// How often letters and digits take turns.
+fn changes(value: &[u8]) -> usize {
+    value.iter().zip(value.iter().skip(1)).filter(|(a, b)| a.is_ascii_digit() != b.is_ascii_digit()).count()
+}
+
+/// Whether `value` can be a password that a name of one is given in this form. Without quotes it may be code, so it must
+/// not read as an expression.
+pub(crate) fn is_password(value: &[u8], form: Form) -> bool {
+    if !(6..=128).contains(&value.len())
+        || !value.iter().all(u8::is_ascii_graphic)
+        || stands_in(value)
+        || is_keyword_argument(value)
+        || is_place(value)
+        || is_choice(value)
+        || value.starts_with(b"-")
+        || (value.contains(&b'/') && is_thing(value))
+    {
+        return false;
+    }
+    let data = matches!(form, Form::Quoted | Form::Line);
+    let digit = value.iter().any(u8::is_ascii_digit);
+    let letter = value.iter().any(u8::is_ascii_alphabetic);
+    let mark = value.iter().any(|byte| byte.is_ascii_punctuation() && !b"._-/:;,\\'\"()[]{}<>".contains(byte));
+    let joined = value.iter().any(|byte| matches!(byte, b'.' | b'_' | b'-' | b'/' | b':'));
+    // A path, a dotted name or several words with separators: the name of something.
+    if (!digit || joined) && is_name(value) {
+        return false;
+    }
+    if !data && (is_expression(value) || !digit) {
+        return false;
+    }
+    let lower = value.to_ascii_lowercase();
+    let speaks_of_itself = memchr::memmem::find(&lower, b"passw").is_some();
+    if speaks_of_itself && !digit {
+        return false;
+    }
+    if form == Form::Word {
+        return digit && letter && (mark || letters::are_random(value));
+    }
+    letter
+        && entropy::of(value) > 2.2
+        && (digit || (mark && !is_selector(value)) || (value.len() >= 10 && letters::are_random(value)))
+}
+
+/// `#login-form`, `.password`, `*:`: what selects an element of a page, or adorns a label.
+fn is_selector(value: &[u8]) -> bool {
+    value.first().is_some_and(|byte| matches!(byte, b'#' | b'.' | b'*' | b'$' | b'@' | b'&' | b'!' | b'?' | b'%'))
+        || value.last().is_some_and(|byte| matches!(byte, b'?' | b'*' | b':' | b'='))
+}
+
+/// `true|false`: what may be chosen.
+fn is_choice(value: &[u8]) -> bool {
+    value.contains(&b'|') && value.split(|byte| *byte == b'|').all(|part| part.iter().all(u8::is_ascii_alphabetic))
+}
+
+/// The start of a public key: what follows from its kind is the same in all of them.
+fn is_public_key(value: &[u8]) -> bool {
+    const STARTS: &[&[u8]] = &[
+        b"MFkwEwYHKoZI", b"MHYwEAYHKoZI", b"MIIBIjANBgkq", b"MIICIjANBgkq", b"MIGfMA0GCSqG", b"MCowBQYDK2Vw", b"MCowBQYDK2Vu",
+        b"AAAAB3NzaC1yc2", b"AAAAC3NzaC1lZDI1NTE5", b"AAAAE2VjZHNhLXNoYTI",
+    ];
+    STARTS.iter().any(|start| value.starts_with(start))
+}
+
+/// A path or a URL.
+fn is_place(value: &[u8]) -> bool {
+    value.starts_with(b"/")
+        || value.starts_with(b"./")
+        || value.starts_with(b"../")
+        || value.starts_with(b"~/")
+        || value.starts_with(b"http")
+        || memchr::memmem::find(value, b"://").is_some()
+}
+
+/// A host, a file, a release, a date: text that names a thing.
+fn is_thing(value: &[u8]) -> bool {
+    const EXTENSIONS: &[&str] = &[
+        "pem",
+        "key",
+        "crt",
+        "cer",
+        "json",
+        "yaml",
+        "yml",
+        "xml",
+        "txt",
+        "js",
+        "ts",
+        "py",
+        "go",
+        "java",
+        "rb",
+        "php",
+        "html",
+        "png",
+        "svg",
+        "css",
+        "jks",
+        "p12",
+        "pfx",
+        "pub",
+        "asc",
+        "gpg",
+        "conf",
+        "cfg",
+        "ini",
+        "env",
+        "properties",
+        "sh",
+        "tf",
+        "md",
+        "lock",
+        "log",
+        "sql",
+        "db",
+        "rs",
+        "c",
+        "h",
+        "cs",
+    ];
+    let lower = value.to_ascii_lowercase();
+    let holds = |part: &[u8]| memchr::memmem::find(&lower, part).is_some();
+    if is_composite(value)
+        || is_public_key(value)
+        || holds(b"snapshot")
+        || holds(b"aws4_request")
+        || holds(b"base64.")
+        || is_keyword_argument(value)
+        || holds(b"://")
+        || (value.len() < 48 && value.iter().filter(|byte| **byte == b'.').count() > 3)
+    {
+        return true;
+    }
+    if value.starts_with(b"/") && value.iter().any(|byte| matches!(byte, b'-' | b'.' | b'_')) {
+        return true;
+    }
+    let labels: Vec<&[u8]> = lower.split(|byte| *byte == b'.').collect();
+    let Some(last) = labels.last().filter(|_| labels.len() > 1) else { return false };
+    let last = last.split(|byte| matches!(byte, b':' | b'/')).next().unwrap_or_default();
+    EXTENSIONS.iter().any(|extension| extension.as_bytes() == last)
+        || (labels.len() > 2
+            && (2..=6).contains(&last.len())
+            && last.iter().all(u8::is_ascii_lowercase)
+            && labels.iter().all(|label| label.len() < 24))
+        || labels
+            .iter()
+            .all(|label| label.first().is_some_and(u8::is_ascii_alphabetic) && !label.iter().any(u8::is_ascii_digit))
+}
+
+/// A name of several parts: `random_ed25519_key_pair`, `KeySpec.RSA_2048`, `serverless/series/dev/2018`. Words make up
+/// a good part of it, and no part alone could be random.
+fn is_composite(value: &[u8]) -> bool {
+    let parts: Vec<&[u8]> = value
+        .split(|byte| matches!(byte, b'_' | b'.' | b'-' | b'/' | b':' | b'@' | b'+'))
+        .filter(|part| !part.is_empty())
+        .collect();
+    let is_word = |part: &[u8]| part.iter().all(u8::is_ascii_alphabetic) && is_wordy(part);
+    let harmless = |part: &&[u8]| part.iter().all(u8::is_ascii_digit) || is_word(part) || part.len() <= 9;
+    let worded: usize = parts.iter().filter(|part| part.len() >= 3 && is_word(part)).map(|part| part.len()).sum();
+    parts.len() >= 2 && parts.iter().all(harmless) && worded * 4 >= value.len()
+}
+
+/// `AccessPointId=id2`, `sshpubkeys==3.1.0`, `-version=2`: a name, `=`, and nothing that could be random; any `--flag`.
+fn is_keyword_argument(value: &[u8]) -> bool {
+    if value.starts_with(b"--") {
+        return true;
+    }
+    let value = value.strip_prefix(b"-").unwrap_or(value);
+    let mut parts = value.splitn(2, |byte| *byte == b'=');
+    let (Some(left), Some(right)) = (parts.next(), parts.next()) else { return false };
+    let is_name = !left.is_empty() && left.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
+    is_name && right.iter().any(|byte| *byte != b'=') && !is_random(right)
+}
+
+/// Whether `value` reads as an expression of a programming language.
+fn is_expression(value: &[u8]) -> bool {
+    let holds = |part: &[u8]| memchr::memmem::find(value, part).is_some();
+    value.iter().any(|byte| matches!(byte, b'(' | b')' | b'[' | b']' | b'{' | b'}' | b';' | b'|' | b'<' | b'>'))
+        || holds(b"->")
+        || holds(b"::")
+        || holds(b"=>")
+        || holds(b"&&")
+        || {
+            // `settings.db_password1`, `password2`: a name.
+            let plain = value.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$'));
+            plain && !letters::are_random(value)
+        }
+}
+
+/// Whether `value` holds nothing but what names hold: letters, digits, `_`, `.`, `-`, `/`, `:`; and reads as words.
+fn is_name(value: &[u8]) -> bool {
+    value.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'/' | b':'))
+        && is_wordy(value)
+}
+
+/// Whether most of `value` is letters, and they read as words.
+fn is_wordy(value: &[u8]) -> bool {
+    let letters = value.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+    letters * 5 >= value.len() * 3 && !letters::are_random(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_expressions_are_no_passwords() {
+        for value in [
+            "request.form.get('x1')",
+            "settings.db_password1",
+            "getPassword()",
+            "user_password_field",
+            "config/secrets/db1",
+            "-version=2",
+            "self.password2",
+        ] {
+            assert!(!is_password(value.as_bytes(), Form::Bare), "{value}");
+        }
+        for value in ["s3cr3tP4ss!", "k9dJ2mPq", "hunter2!x"] {
+            assert!(is_password(value.as_bytes(), Form::Bare), "{value}");
+        }
+    }
+
+    #[test]
+    fn labels_and_selectors_in_quotes_are_no_passwords() {
+        for value in
+            ["#add-password", "Password:", "Passwort", "forgot_password", "input.password", "Password*", "/login/2"]
+        {
+            assert!(!is_password(value.as_bytes(), Form::Quoted), "{value}");
+        }
+        for value in ["vzihlaquknriqlht", "development#product", "Summer2024", "hunter22"] {
+            assert!(is_password(value.as_bytes(), Form::Quoted), "{value}");
+        }
+    }
+
+    #[test]
+    fn random_text_is_told_from_names() {
+        for value in ["9f3c1e77ab0d4c5512ee8bd1", "q8Zr4Lk0Pw2Vx7Nd5Ty1", "sccqe60k-nsak-h1m1-vzq8"] {
+            assert!(is_random(value.as_bytes()), "{value}");
+        }
+        for value in
+            ["com.example.service.token2.name1", "PdfEncryptionKeySize.Key128Bit", "aaaaaaaaaaaaaaaa11", "short1"]
+        {
+            assert!(!is_random(value.as_bytes()), "{value}");
+        }
+    }
+
+    #[test]
+    fn names_of_several_parts_are_not_random() {
+        for value in [
+            "random_ed25519_key_pair",
+            "KeySpec.RSA_2048",
+            "serverless/series/dev/1542744572309",
+            "base64.b64decode",
+            "sm02915.int.contoso.com",
+            "s_rsa1024_priv.pem",
+        ] {
+            assert!(!is_secret(value.as_bytes(), Form::Quoted), "{value}");
+        }
+        for value in [
+            "ff083f76-7804-4ef1-80e4-fe975bb9141b",
+            "sccqe60k-nsak-h1m1-vzq8-vr7u4gxihiwl",
+            "q8Zr4Lk0Pw2Vx7Nd5Ty1",
+            "v4k094d8ueairso",
+        ] {
+            assert!(is_secret(value.as_bytes(), Form::Quoted), "{value}");
+        }
+    }
+
+    #[test]
+    fn nearly_all_random_tokens_are_recognised_as_random() {
+        let mut state = 7u64;
+        for length in [20, 32, 40] {
+            let mut missed = 0;
+            for _ in 0..2000 {
+                let token: Vec<u8> = (0..length)
+                    .map(|_| {
+                        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                        b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"[(state >> 33) as usize % 62]
+                    })
+                    .collect();
+                missed += usize::from(!is_random(&token));
+            }
+            assert!(missed < 2000 / 25, "{missed} of 2000 of length {length}");
+        }
+    }
+}
