@@ -33,6 +33,8 @@ pub struct Finding {
     pub description: String,
     /// How sure it is that this is a credential: 0.0 to 1.0, the last only for a confirmed value of the store.
     pub certainty: f32,
+    /// Why it is taken for a credential, for people.
+    pub reason: String,
     /// Where it lies.
     pub place: Place,
     /// The text that the rule matched.

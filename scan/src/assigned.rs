@@ -16,12 +16,6 @@ const NEXT_LINE_BYTES: usize = 120;
 /// Longest value.
 const MAX_VALUE_BYTES: usize = 2048;
 
-/// The pattern of a whole `value` behind a delimiter, or behind a word that speaks of it: `SECRET-…`. Behind `@` stands the
-/// commit that a name is pinned to, or a host.
-pub(crate) fn pattern(value: &str) -> String {
-    format!("(?:[^0-9A-Za-z_+/.@-]|(?i:key|token|secret|private|access|auth)[_-])({value})")
-}
-
 /// Where values may start that belong to the name at `name` of `text`: on its line, and on the next one. None if what stands
 /// there is merely a part of another word.
 pub(crate) fn windows(text: &[u8], name: Range<usize>) -> [Option<Range<usize>>; 2] {
@@ -54,7 +48,7 @@ fn is_word(text: &[u8], name: &Range<usize>) -> bool {
     starts && (name.len() >= UNMISTAKABLE_BYTES || ends || continues())
 }
 
-/// The values in `text` that start in `window` behind a delimiter and end before one. `regex` is of [`pattern`].
+/// The values in `text` that start in `window` behind a delimiter and end before one. `regex` is the pattern of a rule in short form.
 pub(crate) fn values(regex: &Regex, text: &[u8], window: Range<usize>) -> Vec<Range<usize>> {
     let mut values = Vec::new();
     // The delimiter counts as part of the window.

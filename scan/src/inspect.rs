@@ -108,7 +108,7 @@ impl Inspector<'_> {
     /// A finding out of a sighting in the file `file`.
     pub(crate) fn finding(&self, sighting: &Sighting, file: &str, commit: Option<CommitMark>) -> Finding {
         let rule = sighting.rule.and_then(|index| self.matcher.rules().get(index));
-        let mut tags = rule.map(|rule| rule.tags.clone()).unwrap_or_default();
+        let mut tags: Vec<String> = rule.iter().flat_map(|rule| rule.tags.iter().map(|tag| tag.to_string())).collect();
         tags.extend(sighting.tag.map(str::to_owned));
         Finding {
             rule: rule.map_or(LIVE_SECRET_RULE, |rule| &rule.id).to_owned(),
@@ -117,6 +117,9 @@ impl Inspector<'_> {
             place: Place { file: file.to_owned(), ..sighting.place.clone() },
             matched: sighting.matched.duplicate(),
             secret: sighting.secret.duplicate(),
+            reason: rule.map_or("equals a value of the live store".to_owned(), |rule| {
+                rule.reason(sighting.matched.expose(), sighting.tag)
+            }),
             entropy: sighting.entropy,
             commit,
             tags,

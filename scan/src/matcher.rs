@@ -99,7 +99,7 @@ impl Matcher {
         for (index, rule) in self.rules.iter().enumerate() {
             if rule.assigned || rule.setting.is_some() {
                 let mut windows = Vec::new();
-                for keyword in &rule.keywords {
+                for keyword in rule.keywords.iter() {
                     for start in 0..text.len() {
                         let span = start..start + keyword.len();
                         if text.get(span.clone()).is_some_and(|part| part.eq_ignore_ascii_case(keyword.as_bytes())) {

@@ -205,8 +205,10 @@ const SECRET_ENDS: &[&str] = &[
 ];
 
 /// Words that merely end like one.
-const NO_CREDENTIALS: &[&str] =
-    &["monkey", "donkey", "turkey", "hockey", "jockey", "whiskey", "hotkey", "keypress", "compass", "bypass", "buypass", "keyless", "keyword"];
+const NO_CREDENTIALS: &[&str] = &[
+    "monkey", "donkey", "turkey", "hockey", "jockey", "whiskey", "hotkey", "keypress", "compass", "bypass", "buypass",
+    "keyless", "keyword",
+];
 
 /// What a name says of its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

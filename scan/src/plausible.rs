@@ -41,6 +41,8 @@ const STAND_INS: &[&str] = &[
     "secret_here",
     "lorem",
     "0001020304",
+    "000000000000",
+    "ffffffffffff",
     "my_secret",
     "my-secret",
     "mysecret",

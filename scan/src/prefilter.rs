@@ -1,5 +1,6 @@
 //! One pass over a text that tells which rules can match where.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, BuildError};
@@ -26,20 +27,24 @@ pub struct Prefilter {
 impl Prefilter {
     /// Errors: when the keywords exceed what an automaton can hold.
     pub fn new(rules: &[Rule]) -> Result<Self, BuildError> {
-        let mut keywords: Vec<(&str, Vec<usize>)> = Vec::new();
+        let mut keywords: Vec<&str> = Vec::new();
+        let mut rules_of: Vec<Vec<usize>> = Vec::new();
+        let mut known = HashMap::new();
         for (index, rule) in rules.iter().enumerate() {
-            for keyword in &rule.keywords {
-                match keywords.iter_mut().find(|(known, _)| known == keyword) {
-                    Some((_, of)) => of.push(index),
-                    None => keywords.push((keyword, vec![index])),
+            for keyword in rule.keywords.iter() {
+                let at = *known.entry(keyword.as_ref()).or_insert(keywords.len());
+                match rules_of.get_mut(at) {
+                    Some(of) => of.push(index),
+                    None => {
+                        keywords.push(keyword);
+                        rules_of.push(vec![index]);
+                    }
                 }
             }
         }
-        let automaton = AhoCorasickBuilder::new()
-            .ascii_case_insensitive(true)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(keywords.iter().map(|(keyword, _)| keyword))?;
-        Ok(Self { automaton, rules_of: keywords.into_iter().map(|(_, of)| of).collect() })
+        let automaton =
+            AhoCorasickBuilder::new().ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA)).build(keywords)?;
+        Ok(Self { automaton, rules_of })
     }
 
     /// The windows of `text` in which each rule must be tried: ordered by rule, then place; none overlap.

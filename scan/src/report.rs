@@ -99,6 +99,7 @@ struct Row<'a> {
     fingerprint: String,
     #[serde(serialize_with = "two_digits")]
     certainty: f32,
+    reason: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     live_secret: Option<&'a LiveSecret>,
 }
@@ -133,13 +134,14 @@ impl<'a> Row<'a> {
             tags: &finding.tags,
             fingerprint: finding.ignore_name(),
             certainty: finding.certainty,
+            reason: &finding.reason,
             live_secret: finding.live.as_ref(),
         }
     }
 }
 
 /// Writes the findings as gitleaks does: one array, indented by one blank, `[]` when empty, `<`, `>` and `&` escaped.
-/// `Certainty` and `LiveSecret` follow after its own fields.
+/// `Certainty`, `Reason` and `LiveSecret` follow after its own fields.
 pub fn write_json(report: &Report, redaction: Redaction, to: &mut impl Write) -> io::Result<()> {
     let rows: Vec<Row<'_>> = report.findings.iter().map(|finding| Row::new(finding, redaction)).collect();
     rows.serialize(&mut serde_json::Serializer::with_formatter(&mut *to, Indented::default()))
@@ -236,7 +238,8 @@ pub fn write_text(report: &Report, redaction: Redaction, to: &mut impl Write) ->
         let row = Row::new(finding, redaction);
         let place = format!("{}:{}", finding.place.file, finding.place.start_line);
         writeln!(to, "{}  {}", printable(&place), finding.rule)?;
-        writeln!(to, "    {} (certainty {:.2})", finding.description, finding.certainty)?;
+        let reason = printable(&finding.reason);
+        writeln!(to, "    {}: {reason} (certainty {:.2})", finding.description, finding.certainty)?;
         if let Some(live) = &finding.live {
             let field = if live.field.is_empty() { String::new() } else { format!("#{}", live.field) };
             let labels = if live.labels.is_empty() { "no label".to_owned() } else { live.labels.join(", ") };

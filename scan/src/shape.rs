@@ -110,8 +110,16 @@ fn is_choice(value: &[u8]) -> bool {
 /// The start of a public key: what follows from its kind is the same in all of them.
 fn is_public_key(value: &[u8]) -> bool {
     const STARTS: &[&[u8]] = &[
-        b"MFkwEwYHKoZI", b"MHYwEAYHKoZI", b"MIIBIjANBgkq", b"MIICIjANBgkq", b"MIGfMA0GCSqG", b"MCowBQYDK2Vw", b"MCowBQYDK2Vu",
-        b"AAAAB3NzaC1yc2", b"AAAAC3NzaC1lZDI1NTE5", b"AAAAE2VjZHNhLXNoYTI",
+        b"MFkwEwYHKoZI",
+        b"MHYwEAYHKoZI",
+        b"MIIBIjANBgkq",
+        b"MIICIjANBgkq",
+        b"MIGfMA0GCSqG",
+        b"MCowBQYDK2Vw",
+        b"MCowBQYDK2Vu",
+        b"AAAAB3NzaC1yc2",
+        b"AAAAC3NzaC1lZDI1NTE5",
+        b"AAAAE2VjZHNhLXNoYTI",
     ];
     STARTS.iter().any(|start| value.starts_with(start))
 }
