@@ -98,7 +98,7 @@ mod tests {
     /// What a rule for 32 hexadecimal digits near `box` or `adafruit` finds.
     fn found(text: &str) -> Vec<String> {
         let rules = "[[assigned]]\nid = \"adafruit-key\"\ndescription = \"d\"\nnames = [\"adafruit\", \"box\"]\nvalue = '[0-9a-f]{32}'\n";
-        let matcher = Matcher::new(rule::parse(rules).unwrap()).unwrap();
+        let matcher = Matcher::new(rule::parse(rules).unwrap());
         matcher.hits(text.as_bytes()).into_iter().map(|hit| text[hit.secret].to_owned()).collect()
     }
 

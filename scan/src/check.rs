@@ -19,7 +19,8 @@ pub enum Check {
     /// Refuses only values that stand for one.
     #[default]
     Plausible,
-    /// The same, but a value that merely holds a run, as examples do, is doubted and not refused: the name beside it speaks for it.
+    /// Refuses what stands for a value, and words; what merely holds a run, as examples do, is doubted: the name beside it speaks
+    /// for it.
     Example,
     /// The last six characters are the CRC-32 of the characters between prefix (to the first `_`) and them, in base62.
     Crc32Base62,
@@ -63,7 +64,7 @@ impl Check {
         let keep = |good: bool| if good { Verdict::Keep } else { Verdict::Drop };
         match self {
             Self::Plausible => keep(!plausible::stands_in(value)),
-            Self::Example if plausible::names_none(value) => Verdict::Drop,
+            Self::Example if plausible::names_none(value) || shape::is_words(value) => Verdict::Drop,
             Self::Example if plausible::stands_in(value) => Verdict::Doubtful("example"),
             Self::Example => Verdict::Keep,
             Self::Crc32Base62 if plausible::stands_in(value) => Verdict::Drop,
@@ -192,13 +193,14 @@ fn is_der_sequence(bytes: &[u8]) -> bool {
     (rest.len().saturating_sub(header)).abs_diff(length) <= 3
 }
 
-/// Whether user and password of a URL are the same well-known pair, or the host is one of documentation.
+/// Whether user and password of a URL are the same well-known pair, or the host is one of documentation and the password one
+/// for it.
 fn names_itself(url: &[u8], password: &[u8]) -> bool {
     let Some(at) = memchr::memmem::find(url, b"://") else { return false };
     let user: &[u8] = url.get(at + 3..).and_then(|rest| rest.split(|byte| *byte == b':').next()).unwrap_or_default();
-    user.eq_ignore_ascii_case(password)
-        || memchr::memmem::find(url, b"@example.").is_some()
-        || memchr::memmem::find(url, b".example.").is_some()
+    let of_documentation =
+        memchr::memmem::find(url, b"@example.").is_some() || memchr::memmem::find(url, b".example.").is_some();
+    user.eq_ignore_ascii_case(password) || (of_documentation && !shape::is_strong(password))
 }
 
 /// The YAML document around `span`, as far as one can reasonably be.

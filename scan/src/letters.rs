@@ -44,6 +44,22 @@ pub(crate) fn are_random(value: &[u8]) -> bool {
     bits(value) > RANDOM_BITS
 }
 
+/// How rare `bytes` are in program texts, roughly, in eighths of a bit; what is no letter counts as a rare one.
+pub(crate) fn rarity(bytes: &[u8]) -> u32 {
+    const OTHER: u32 = 48;
+    let pairs = bytes.iter().zip(bytes.iter().skip(1));
+    pairs
+        .map(|(a, b)| match (a.to_ascii_lowercase(), b.to_ascii_lowercase()) {
+            (a @ b'a'..=b'z', b @ b'a'..=b'z') => COST
+                .get(usize::from(a - b'a'))
+                .and_then(|row| row.get(usize::from(b - b'a')))
+                .copied()
+                .map_or(OTHER, u32::from),
+            _ => OTHER,
+        })
+        .sum()
+}
+
 /// Bits that a letter of `value` costs on average, in runs parted by other characters and by capitals.
 fn bits(value: &[u8]) -> f32 {
     let (mut cost, mut letters, mut runs) = (0u32, 0u32, 0u32);

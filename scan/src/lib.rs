@@ -1,7 +1,7 @@
 //! Finds committed secrets in working trees and git histories. Needs no server, prints nothing, decides no exit code.
 //!
 //! - [`rule`]: the formats of credentials; `catalogue`: how they are written in TOML; [`check`]: what is computed over a match
-//! - `prefilter`, [`matcher`]: from a text to hits; `assigned`: values near a provider's name
+//! - `keywords`, `prefilter`, [`matcher`]: from a text to hits; `assigned`: values near a provider's name
 //! - `setting`: names and values in any language; `name`, `shape`, `letters`, `entropy`, `plausible`: what a credential
 //!   looks like, by its name and by its value
 //! - [`lookup`]: recognises values of the live store
@@ -19,6 +19,7 @@ pub mod coverage;
 mod entropy;
 mod git;
 mod inspect;
+mod keywords;
 mod letters;
 pub mod lookup;
 pub mod matcher;

@@ -46,10 +46,10 @@ pub struct Hit {
 }
 
 impl Matcher {
-    /// Errors: when the keywords of `rules` exceed what an automaton can hold.
-    pub fn new(rules: Vec<Rule>) -> Result<Self, aho_corasick::BuildError> {
-        let prefilter = Prefilter::new(&rules)?;
-        Ok(Self { rules, prefilter })
+    /// Prepares `rules`.
+    pub fn new(rules: Vec<Rule>) -> Self {
+        let prefilter = Prefilter::new(&rules);
+        Self { rules, prefilter }
     }
 
     /// The rules, by the index that hits name.
@@ -164,7 +164,10 @@ fn setting_at(index: usize, rule: &Rule, kind: Kind, text: &[u8], name: Range<us
     let bytes = text.get(value.clone()).unwrap_or_default();
     let good = match kind {
         Kind::Password => shape::is_password(bytes, form),
-        Kind::Secret => shape::is_secret(bytes, form),
+        Kind::Secret => {
+            let chosen = || name::ends_with_secret(text.get(name.clone()).unwrap_or_default());
+            shape::is_secret(bytes, form) || (chosen() && shape::is_data(form) && shape::is_password(bytes, form))
+        }
     };
     if good {
         judge(index, rule, text, name.start..value.end, value, hits);

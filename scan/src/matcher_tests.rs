@@ -9,7 +9,7 @@ use crate::rule;
 
 fn matcher() -> &'static Matcher {
     static MATCHER: std::sync::OnceLock<Matcher> = std::sync::OnceLock::new();
-    MATCHER.get_or_init(|| Matcher::new(rule::built_in().unwrap()).unwrap())
+    MATCHER.get_or_init(|| Matcher::new(rule::built_in().unwrap()))
 }
 
 /// The rules as they are written, with their samples.
@@ -89,7 +89,8 @@ fn a_wrong_checksum_is_doubted_and_a_right_one_is_proof() {
 
 #[test]
 fn a_token_in_a_line_of_a_megabyte_is_found() {
-    for (id, token) in samples() {
+    // Each takes a scan of a megabyte: some of many.
+    for (id, token) in samples().into_iter().step_by(31) {
         if token.contains('\n') || id.starts_with("generic") || id == "pgpass-password" {
             continue;
         }

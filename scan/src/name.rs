@@ -76,6 +76,10 @@ const HARMLESS_ENDS: &[&str] = &[
     "pair",
     "tag",
     "material",
+    "chars",
+    "charset",
+    "alphabet",
+    "str",
     "algo",
     "curve",
 ];
@@ -98,6 +102,7 @@ const HARMLESS_WORDS: &[&str] = &[
     "commit",
     "anon",
     "recv",
+    "manager",
     "nonce",
     "signature",
 ];
@@ -238,6 +243,11 @@ pub(crate) fn kind(name: &[u8]) -> Option<Kind> {
         return (at_the_end && !among(ABOUT_PASSWORDS, last)).then_some(Kind::Password);
     }
     speaks(SECRET_ENDS).then_some(Kind::Secret)
+}
+
+/// Whether the last word of `name` is `secret`, which a person may have chosen: `jwt.secret`, `SESSION_SECRET`.
+pub(crate) fn ends_with_secret(name: &[u8]) -> bool {
+    words(name).last().is_some_and(|last| last.ends_with(b"secret"))
 }
 
 /// Whether the last word of `name` speaks of a credential: `setPassword`, not `password.encode`.

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, BuildError};
 use memchr::{memchr, memrchr};
 
 use crate::assigned;
+use crate::keywords::Keywords;
 use crate::rule::Rule;
 use crate::setting;
 
@@ -16,17 +16,17 @@ const LONG_LINE_BYTES: usize = 8 << 10;
 /// Bytes to both sides of a keyword in a long line.
 const AROUND_BYTES: usize = 1 << 10;
 
-/// The keywords of all rules as one automaton.
+/// The keywords of all rules, to be looked for in one pass.
 #[derive(Debug)]
 pub struct Prefilter {
-    automaton: AhoCorasick,
-    /// Rules (by index) of each keyword (by index in the automaton).
+    keywords: Keywords,
+    /// Rules (by index) of each keyword (by index).
     rules_of: Vec<Vec<usize>>,
 }
 
 impl Prefilter {
-    /// Errors: when the keywords exceed what an automaton can hold.
-    pub fn new(rules: &[Rule]) -> Result<Self, BuildError> {
+    /// Prepares the keywords of `rules`.
+    pub fn new(rules: &[Rule]) -> Self {
         let mut keywords: Vec<&str> = Vec::new();
         let mut rules_of: Vec<Vec<usize>> = Vec::new();
         let mut known = HashMap::new();
@@ -42,9 +42,7 @@ impl Prefilter {
                 }
             }
         }
-        let automaton =
-            AhoCorasickBuilder::new().ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA)).build(keywords)?;
-        Ok(Self { automaton, rules_of })
+        Self { keywords: Keywords::new(&keywords), rules_of }
     }
 
     /// The windows of `text` in which each rule must be tried: ordered by rule, then place; none overlap.
@@ -52,31 +50,31 @@ impl Prefilter {
         let mut windows: Vec<(usize, Range<usize>)> = Vec::new();
         // A keyword often occurs many times in one line; its bounds are looked up once.
         let mut line = 0..0;
-        for hit in self.automaton.find_overlapping_iter(text) {
-            if !(line.start <= hit.start() && hit.end() <= line.end && !line.is_empty()) {
-                line = line_of(text, hit.start()..hit.end());
+        self.keywords.find(text, |keyword, hit| {
+            if !(line.start <= hit.start && hit.end <= line.end && !line.is_empty()) {
+                line = line_of(text, hit.clone());
             }
-            for index in self.rules_of.get(hit.pattern().as_usize()).into_iter().flatten() {
+            for index in self.rules_of.get(keyword).into_iter().flatten() {
                 let Some(rule) = rules.get(*index) else { continue };
                 if rule.assigned {
-                    let near = assigned::windows(text, hit.start()..hit.end());
+                    let near = assigned::windows(text, hit.clone());
                     windows.extend(near.into_iter().flatten().map(|window| (*index, window)));
                     continue;
                 }
                 if rule.setting.is_some() {
-                    windows.push((*index, setting::name_around(text, &(hit.start()..hit.end()))));
+                    windows.push((*index, setting::name_around(text, &hit)));
                     continue;
                 }
                 let window = match rule.reach {
                     Some(reach) => {
-                        let wide = hit.start().saturating_sub(reach.before)
-                            ..hit.end().saturating_add(reach.after).min(text.len());
+                        let wide =
+                            hit.start.saturating_sub(reach.before)..hit.end.saturating_add(reach.after).min(text.len());
                         let bounds = line_of(text, wide.clone());
                         bounds.start.max(wide.start.saturating_sub(LONG_LINE_BYTES))
                             ..bounds.end.min(wide.end.saturating_add(LONG_LINE_BYTES))
                     }
                     None if line.len() <= LONG_LINE_BYTES => line.clone(),
-                    None => around(text, &line, hit.start()..hit.end()),
+                    None => around(text, &line, hit.clone()),
                 };
                 match windows.last_mut() {
                     Some((last, known))
@@ -87,7 +85,7 @@ impl Prefilter {
                     _ => windows.push((*index, window)),
                 }
             }
-        }
+        });
         merge(&mut windows);
         windows
     }

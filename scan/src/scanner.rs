@@ -98,9 +98,6 @@ impl fmt::Debug for Options {
 /// Why a scan could not be made at all. What merely could not be read is in the [`Coverage`].
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
-    /// The rules cannot be used together.
-    #[error("the keywords of the rules cannot be compiled")]
-    Keywords(#[from] aho_corasick::BuildError),
     /// There is no such file or folder.
     #[error("there is nothing to scan at {}", path.display())]
     NoSuchPath {
@@ -133,9 +130,9 @@ pub struct Scanner {
 }
 
 impl Scanner {
-    /// Errors: [`ScanError::Keywords`].
+    /// Prepares a scan.
     pub fn new(mut options: Options) -> Result<Self, ScanError> {
-        let matcher = Matcher::new(std::mem::take(&mut options.rules))?;
+        let matcher = Matcher::new(std::mem::take(&mut options.rules));
         Ok(Self { options, matcher })
     }
 

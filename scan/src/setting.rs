@@ -53,7 +53,7 @@ static SEPARATORS: LazyLock<Vec<(Value, Regex)>> = LazyLock::new(|| {
         // `setToken("…")`
         (Value::Call, r#"^[ \t]*\([ \t]*"#),
         // `--token …`, `the token is "…"`, `token | …`
-        (Value::Word, r#"^["'`]?(?:[ \t]*\|[ \t]*|[ \t]+(?:(?:is|was|to|of)[ \t]*:?[ \t]+)?)"#),
+        (Value::Word, r#"^["'`]?(?:[ \t]*\|[ \t]*| +(?:(?:is|was)[ \t]*:?[ \t]+)?)"#),
     ];
     forms.into_iter().filter_map(|(value, pattern)| Some((value, compile(pattern)?))).collect()
 });

@@ -44,12 +44,19 @@ pub(crate) fn is_secret(value: &[u8], form: Form) -> bool {
         && letters::are_random(value)
 }
 
+/// Whether a value in this form is surely data and no code.
+pub(crate) fn is_data(form: Form) -> bool {
+    matches!(form, Form::Quoted | Form::Line)
+}
+
 /// Letters alone: only where they are surely data, and all small, as capitals among them would most often come with digits.
 fn is_random_letters(value: &[u8], form: Form) -> bool {
-    matches!(form, Form::Quoted | Form::Line)
-        && value.iter().all(u8::is_ascii_lowercase)
-        && entropy::of(value) > 3.2
-        && letters::are_random(value)
+    is_data(form) && value.iter().all(u8::is_ascii_lowercase) && entropy::of(value) > 3.2 && letters::are_random(value)
+}
+
+/// Whether `value` reads as words, or as a name made of them.
+pub(crate) fn is_words(value: &[u8]) -> bool {
+    (!value.iter().any(u8::is_ascii_digit) && !letters::are_random(value)) || is_composite(value)
 }
 
 /// How often letters and digits take turns.
@@ -71,7 +78,7 @@ pub(crate) fn is_password(value: &[u8], form: Form) -> bool {
     {
         return false;
     }
-    let data = matches!(form, Form::Quoted | Form::Line);
+    let data = is_data(form);
     let digit = value.iter().any(u8::is_ascii_digit);
     let letter = value.iter().any(u8::is_ascii_alphabetic);
     let mark = value.iter().any(|byte| byte.is_ascii_punctuation() && !b"._-/:;,\\'\"()[]{}<>".contains(byte));
@@ -94,6 +101,12 @@ pub(crate) fn is_password(value: &[u8], form: Form) -> bool {
     letter
         && entropy::of(value) > 2.2
         && (digit || (mark && !is_selector(value)) || (value.len() >= 10 && letters::are_random(value)))
+}
+
+/// Whether letters of both cases and digits make up `password`: nobody types that for an example.
+pub(crate) fn is_strong(password: &[u8]) -> bool {
+    let any = |class: fn(&u8) -> bool| password.iter().any(class);
+    password.len() >= 8 && any(u8::is_ascii_digit) && any(u8::is_ascii_lowercase) && any(u8::is_ascii_uppercase)
 }
 
 /// `#login-form`, `.password`, `*:`: what selects an element of a page, or adorns a label.
