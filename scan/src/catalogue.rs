@@ -114,5 +114,5 @@ impl From<Assigned> for Written {
 /// The pattern of a whole `value` behind a delimiter, or behind a word that speaks of it: `SECRET-…`. Behind `@` stands the
 /// commit that a name is pinned to, or a host.
 fn behind_delimiter(value: &str) -> String {
-    format!("(?:[^0-9A-Za-z_+/.@-]|(?i:key|token|secret|private|access|auth)[_-])({value})")
+    format!("(?:[^0-9A-Za-z_+/.@-]|(?i:key|token|secret|private|access|auth)[_.-])({value})")
 }

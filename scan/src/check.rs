@@ -19,8 +19,7 @@ pub enum Check {
     /// Refuses only values that stand for one.
     #[default]
     Plausible,
-    /// Refuses what stands for a value, and words; what merely holds a run, as examples do, is doubted: the name beside it speaks
-    /// for it.
+    /// The same for a value that only a name beside it speaks for: refuses words as well.
     Example,
     /// The last six characters are the CRC-32 of the characters between prefix (to the first `_`) and them, in base62.
     Crc32Base62,
@@ -41,6 +40,9 @@ pub enum Check {
     /// A manifest of kind Secret: each value under `data` and `stringData` by itself.
     KubernetesSecret,
 }
+
+/// A shorter value that holds a run is an example.
+const LONG_BYTES: usize = 20;
 
 /// What a check found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,11 +65,12 @@ impl Check {
         let value = text.get(secret.clone()).unwrap_or_default();
         let keep = |good: bool| if good { Verdict::Keep } else { Verdict::Drop };
         match self {
-            Self::Plausible => keep(!plausible::stands_in(value)),
-            Self::Example if plausible::names_none(value) || shape::is_words(value) => Verdict::Drop,
-            Self::Example if plausible::stands_in(value) => Verdict::Doubtful("example"),
-            Self::Example => Verdict::Keep,
-            Self::Crc32Base62 if plausible::stands_in(value) => Verdict::Drop,
+            Self::Example if shape::is_words(value) => Verdict::Drop,
+            Self::Plausible | Self::Example | Self::Crc32Base62 if plausible::names_none(value) => Verdict::Drop,
+            // A long value of a credential's form that holds a run, as examples do, may still be one.
+            Self::Plausible if plausible::stands_in(value) && value.len() < LONG_BYTES => Verdict::Drop,
+            Self::Plausible | Self::Example if plausible::stands_in(value) => Verdict::Doubtful("example"),
+            Self::Plausible | Self::Example => Verdict::Keep,
             Self::Crc32Base62 => {
                 if crc32_base62_holds(value) {
                     Verdict::Proven

@@ -53,6 +53,7 @@ static SEPARATORS: LazyLock<Vec<(Value, Regex)>> = LazyLock::new(|| {
         // `setToken("…")`
         (Value::Call, r#"^[ \t]*\([ \t]*"#),
         // `--token …`, `the token is "…"`, `token | …`
+        // (the separator ends with `is` or `was` when a sentence says so)
         (Value::Word, r#"^["'`]?(?:[ \t]*\|[ \t]*| +(?:(?:is|was)[ \t]*:?[ \t]+)?)"#),
     ];
     forms.into_iter().filter_map(|(value, pattern)| Some((value, compile(pattern)?))).collect()
@@ -102,8 +103,14 @@ pub(crate) fn of(text: &[u8], name: &Range<usize>) -> Option<Setting> {
             Value::Argument => is_first_argument(text, name.start).then(|| quoted(text, start)).flatten(),
             Value::Call => name::ends_with_credential(text.get(name.clone())?).then(|| quoted(text, start)).flatten(),
             Value::Word => {
-                let value = quoted(text, start).map_or_else(|| word_at(text, start), |(value, _)| value);
-                Some((value, if is_flag(text, name) { Form::Bare } else { Form::Word }))
+                let says = rest.get(..found.end())?.trim_ascii().ends_with(b"s");
+                match quoted(text, start) {
+                    Some(content) if says => Some(content),
+                    content => {
+                        let value = content.map_or_else(|| word_at(text, start), |(value, _)| value);
+                        Some((value, if is_flag(text, name) { Form::Bare } else { Form::Word }))
+                    }
+                }
             }
         };
         if let Some((value, form)) = parsed.filter(|(value, _)| !value.is_empty()) {
