@@ -14,5 +14,6 @@ mod proof;
 mod raw;
 mod readme;
 mod run;
+mod scan_command;
 mod tidy;
 mod wire;

@@ -101,7 +101,8 @@ fn scan_with(args: &scan::ScanArgs, at: &Connection) -> Outcome {
         Ok(outcome) => Ok(Exit::Of(args.exit_code(outcome))),
         Err(failure) => {
             let cause = failure.source().map_or_else(String::new, |cause| format!(": {cause}"));
-            Err(Failure::remote(format!("{failure}{cause}")))
+            let exit = if args.as_gitleaks() { Exit::Local } else { Exit::Of(2) };
+            Err(Failure::remote(format!("{failure}{cause}")).ending(exit))
         }
     }
 }

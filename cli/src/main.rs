@@ -15,13 +15,17 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::args::Arguments;
+use crate::command::scan::gitleaks;
 use crate::exit::Exit;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse_from(dashes::doubled(std::env::args_os())) {
+    let given: Vec<_> = std::env::args_os().collect();
+    let as_gitleaks = gitleaks::is_name(given.first());
+    let given = if as_gitleaks { gitleaks::arguments(given) } else { dashes::doubled(given) };
+    let arguments = match Arguments::try_parse_from(given) {
         Ok(arguments) => arguments,
         Err(usage) => {
             // Help goes to standard output; that nobody reads it is no error.
@@ -30,7 +34,8 @@ fn main() -> ExitCode {
                 return Exit::Done.into();
             }
             let _ = write!(anstream::stderr().lock(), "turnlock: {}", usage.render().ansi());
-            return Exit::Local.into();
+            let exit = if as_gitleaks { Exit::Of(gitleaks::exit_code(usage.kind())) } else { Exit::Local };
+            return exit.into();
         }
     };
     match command::run(arguments) {

@@ -41,6 +41,8 @@ pub struct Finding {
     pub matched: Protected,
     /// The credential within it.
     pub secret: Protected,
+    /// The lines that the match touches, as far as they are kept.
+    pub lines: Protected,
     /// Shannon entropy of the credential in bits per byte.
     pub entropy: f32,
     /// The commit that introduced it; `None` outside a history.
@@ -49,6 +51,8 @@ pub struct Finding {
     pub tags: Vec<String>,
     /// The secret of the store that it is, when the server confirmed it.
     pub live: Option<LiveSecret>,
+    /// The name under which the credential can be ignored wherever it stands, when an ignore file has a key for it.
+    pub secret_name: Option<String>,
 }
 
 impl Finding {

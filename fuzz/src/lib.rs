@@ -22,6 +22,9 @@ use turnlock_core::schedule::Schedule;
 use turnlock_core::stanza::{self, Value};
 use turnlock_core::token::{self, TokenKind};
 use turnlock_core::{Protected, ttl};
+use turnlock_scan::baseline::Baseline;
+use turnlock_scan::config::Config;
+use turnlock_scan::ignore_list::IgnoreList;
 use turnlock_scan::report::{Redaction, write_json, write_text};
 use turnlock_scan::{Options, Scanner};
 
@@ -35,6 +38,8 @@ pub const LAWS: &[(&str, fn(&[u8]))] = &[
     ("policy", policy),
     ("reference", reference),
     ("scan", scan),
+    ("scan_config", scan_config),
+    ("scan_ignores", scan_ignores),
     ("schedule", schedule),
     ("snapshot", snapshot),
     ("stanza", stanza),
@@ -276,9 +281,50 @@ pub fn scan(input: &[u8]) {
     let rows: Vec<serde_json::Value> = serde_json::from_slice(&json).expect("a report is JSON");
     assert_eq!(rows.len(), report.findings.len());
     let mut text = Vec::new();
-    write_text(&report, Redaction::percent(0), &mut text).expect("writing to memory");
+    write_text(&report, Redaction::percent(0), false, &mut text).expect("writing to memory");
     let text = String::from_utf8(text).expect("a report is text");
     assert!(!text.chars().any(|character| character.is_control() && character != '\n'));
+}
+
+/// A configuration is refused in one line or makes a scan whose findings lie within the text; extending itself ends.
+pub fn scan_config(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let itself = |_: &str| Ok(text.to_owned());
+    let config = match Config::parse(text, "input", &itself) {
+        Ok(config) => config,
+        Err(error) => return assert!(!error.to_string().contains('\n'), "{error}"),
+    };
+    let mut options = Options::new().expect("the rules are sound");
+    options.rules.truncate(4);
+    options.config = config;
+    let scanner = match Scanner::new(options) {
+        Ok(scanner) => scanner,
+        Err(error) => return assert!(!error.to_string().contains('\n'), "{error}"),
+    };
+    let scanned = b"first line\nkey = \"4f81c9e07ab25d36\" TOK_abc\n\n\xff end";
+    let report = scanner.scan_bytes("input", scanned);
+    for finding in &report.findings {
+        assert!(finding.place.start_line <= finding.place.end_line && finding.place.end_line <= 5);
+    }
+    let mut json = Vec::new();
+    write_json(&report, Redaction::FULL, &mut json).expect("writing to memory");
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&json).expect("a report is JSON");
+    assert_eq!(rows.len(), report.findings.len());
+}
+
+/// Ignore files are read in any shape; a baseline is refused or read. What they name is all that they take away.
+pub fn scan_ignores(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let mut options = Options::new().expect("the rules are sound");
+    options.rules.truncate(4);
+    let mut ignore = IgnoreList::default();
+    ignore.add(".turnlockignore", &text);
+    ignore.add(".gitleaksignore", &text);
+    options.ignore = ignore;
+    options.baseline = Baseline::parse(input).unwrap_or_default();
+    let scanner = Scanner::new(options).expect("the keywords are sound");
+    let report = scanner.scan_bytes("input", b"nothing to find");
+    assert!(report.findings.is_empty() && report.unused_ignores.len() <= 2 * text.lines().count());
 }
 
 /// The records of a snapshot, without its trailer. With a digest that fits, any bytes are refused or verified, never

@@ -1,67 +1,75 @@
-//! What people declared to be no leak: comments beside the text, and names of findings in ignore files.
+//! Comments by which people declare that what stands in a line is no leak: ours, and those of the scanners they used
+//! before.
 
-use std::collections::HashSet;
-use std::io;
-use std::path::Path;
+use std::ops::Range;
 
-use turnlock_core::finding::Finding;
+use memchr::memmem::{find, find_iter};
+use memchr::memrchr;
 
-/// Names of ignore files, in a repository's or tree's top folder.
-pub const IGNORE_FILES: &[&str] = &[".turnlockignore", ".gitleaksignore"];
+use crate::text;
 
-/// Texts in a line that allow what the line holds.
-const COMMENTS: &[&[u8]] = &[b"turnlock:allow", b"gitleaks:allow"];
+/// Texts that allow the line in which they stand. No comment syntax is asked for.
+const COMMENTS: &[&[u8]] =
+    &[b"turnlock:allow", b"gitleaks:allow", b"betterleaks:allow", b"trufflehog:ignore", b"kingfisher:ignore"];
 
-/// Largest ignore file that is read.
-const MAX_IGNORE_BYTES: u64 = 16 << 20;
+/// Starts the comments of detect-secrets: `pragma: allowlist secret`, `pragma: allowlist nextline secret`.
+const PRAGMA: &[u8] = b"pragma:";
 
-/// Whether `lines`, the whole lines of a match, carry an allow comment. No comment syntax is asked for.
-pub(crate) fn has_comment(lines: &[u8]) -> bool {
-    COMMENTS.iter().any(|comment| memchr::memmem::find(lines, comment).is_some())
+/// Whether a comment allows the match at `span` of `text`: one in its lines, or one in the line before that is about the
+/// next line.
+pub(crate) fn has_comment(text: &[u8], span: &Range<usize>) -> bool {
+    let lines = text::lines(text, span);
+    if COMMENTS.iter().any(|comment| find(lines, comment).is_some()) || has_pragma(lines, b"secret") {
+        return true;
+    }
+    let before = text.get(..span.start).unwrap_or_default();
+    let Some(end) = memrchr(b'\n', before) else { return false };
+    has_pragma(text::lines(text, &(end..end)), b"nextline secret")
 }
 
-/// Names of findings that shall not be reported: `commit:file:rule:line`, or `file:rule:line` for every commit.
-#[derive(Debug, Clone, Default)]
-pub struct IgnoreList {
-    names: HashSet<String>,
+/// Whether `lines` hold the pragma that allows `what`. Blanks may be dashes, and `allowlist` may have its old name.
+fn has_pragma(lines: &[u8], what: &[u8]) -> bool {
+    find_iter(lines, PRAGMA).any(|at| {
+        let rest = lines.get(at + PRAGMA.len()..).unwrap_or_default().trim_ascii_start();
+        let rest = rest.strip_prefix(b"allowlist").or_else(|| rest.strip_prefix(b"whitelist"));
+        let Some(([separator, rest @ ..], wanted)) = rest.map(|rest| (rest, what)) else { return false };
+        let same = |(have, want): (&u8, &u8)| have == want || (*want == b' ' && *have == b'-');
+        matches!(separator, b' ' | b'-') && rest.len() >= wanted.len() && rest.iter().zip(wanted).all(same)
+    })
 }
 
-impl IgnoreList {
-    /// Adds the names in `text`: one in a line; empty lines and those that start with `#` are passed over. Backslashes
-    /// in names of files count as slashes.
-    pub fn add(&mut self, text: &str) {
-        let names = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        self.names.extend(names.map(|name| name.replace('\\', "/")));
+#[cfg(test)]
+mod tests {
+    use super::has_comment;
+
+    fn allowed(text: &str) -> bool {
+        let at = text.find("KEY").unwrap_or_default();
+        has_comment(text.as_bytes(), &(at..at + 3))
     }
 
-    /// Adds the names in the ignore files of `folder`, or in the file that `folder` names. Missing files are none.
-    pub fn add_files(&mut self, folder: &Path) -> io::Result<()> {
-        let mut files: Vec<_> = IGNORE_FILES.iter().map(|name| folder.join(name)).collect();
-        if folder.is_file() {
-            files = vec![folder.to_owned()];
+    #[test]
+    fn the_comments_of_other_scanners_count() {
+        for comment in [
+            "turnlock:allow",
+            "gitleaks:allow",
+            "betterleaks:allow",
+            "trufflehog:ignore",
+            "kingfisher:ignore",
+            "pragma: allowlist secret",
+            "pragma:allowlist-secret",
+            "pragma: whitelist secret",
+        ] {
+            assert!(allowed(&format!("a\nx = KEY // {comment}\nb")), "{comment}");
+            assert!(!allowed(&format!("// {comment}\nKEY\n// {comment}")), "{comment}");
         }
-        for file in files {
-            match std::fs::metadata(&file) {
-                Ok(metadata) if metadata.is_file() && metadata.len() <= MAX_IGNORE_BYTES => {
-                    let bytes = std::fs::read(&file)?;
-                    self.add(&String::from_utf8_lossy(&bytes));
-                }
-                Ok(_) => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidInput,
-                        "an ignore file is no regular file or too large",
-                    ));
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 
-    /// Whether `finding` is named.
-    pub fn holds(&self, finding: &Finding) -> bool {
-        !self.names.is_empty()
-            && (self.names.contains(&finding.ignore_name()) || self.names.contains(&finding.global_ignore_name()))
+    #[test]
+    fn a_comment_may_be_about_the_next_line() {
+        assert!(allowed("a\n# pragma: allowlist nextline secret\nKEY\n"));
+        assert!(allowed("# pragma: allowlist nextline secret\nKEY"));
+        assert!(!allowed("# pragma: allowlist nextline secret\n\nKEY"));
+        assert!(!allowed("KEY # pragma: allowlist nextline secret"));
+        assert!(!allowed("# pragma: allowlist\nKEY # pragma: allowlist"));
     }
 }

@@ -18,6 +18,8 @@ pub struct Coverage {
     pub binary: u64,
     /// Symbolic links that were passed over: what they lead to inside the tree is read in its own place.
     pub symlinks: u64,
+    /// Files that the configuration allows whole.
+    pub allowed: u64,
     /// The first thousand omissions that leave the answer incomplete.
     pub omissions: Vec<Omission>,
     /// How many there were in all.
@@ -54,6 +56,9 @@ pub enum Why {
     /// The history ends here: a shallow or partial clone.
     #[error("the history is cut off here")]
     CutOff,
+    /// The time that the scan was given was over.
+    #[error("time ran out")]
+    OutOfTime,
     /// The store could not be asked.
     #[error("the store could not be asked: {0}")]
     Unconfirmed(String),
@@ -83,6 +88,7 @@ impl Coverage {
         self.bytes += other.bytes;
         self.binary += other.binary;
         self.symlinks += other.symlinks;
+        self.allowed += other.allowed;
         self.omitted += other.omitted;
         let room = MAX_LISTED.saturating_sub(self.omissions.len());
         self.omissions.extend(other.omissions.into_iter().take(room));

@@ -37,6 +37,11 @@ pub(crate) fn open(path: &Path) -> Result<Repository, ScanError> {
         .map_err(|error| ScanError::NoRepository { path: path.to_owned(), source: error.to_string().into() })
 }
 
+/// The working tree of the repository at `path` or above it; `None` when there is none.
+pub fn repository_top(path: &Path) -> Option<std::path::PathBuf> {
+    open(path).ok()?.workdir().map(Path::to_owned)
+}
+
 /// Scans every blob of `repository` and finds out who brought the findings in.
 pub(crate) fn scan(scanner: &Scanner, repository: &Repository) -> Result<(Vec<Finding>, Coverage), ScanError> {
     let mut coverage = Coverage::default();
@@ -63,7 +68,7 @@ pub(crate) fn scan(scanner: &Scanner, repository: &Repository) -> Result<(Vec<Fi
             },
         )
         .collect();
-    drop(ids);
+    let all = if scanner.rules.names_files() { ids } else { Vec::new() };
 
     let (mut blobs, mut commits, mut candidates) = (Vec::new(), Vec::new(), HashSet::<Fingerprint>::new());
     for run in runs {
@@ -92,12 +97,18 @@ pub(crate) fn scan(scanner: &Scanner, repository: &Repository) -> Result<(Vec<Fi
             sighted.insert(id, sightings);
         }
     }
-    if sighted.is_empty() {
+    let mut wanted: HashSet<ObjectId> = sighted.keys().copied().collect();
+    if scanner.rules.names_files() {
+        // A mere name may be a finding, so the names of all blobs are wanted.
+        wanted.extend(all);
+    }
+    if wanted.is_empty() {
         return Ok((Vec::new(), coverage));
     }
-    let wanted: HashSet<ObjectId> = sighted.keys().copied().collect();
     let origins = origin::resolve(repository, &commits, &wanted, &mut coverage, |progress| scanner.progress(progress));
-    Ok((findings(scanner, sighted, &origins), coverage))
+    let mut found = findings(scanner, sighted, &origins);
+    found.extend(findings_of_names(scanner, &origins));
+    Ok((found, coverage))
 }
 
 /// The ids of all objects, each once, those in packs in the order of the pack.
@@ -128,6 +139,10 @@ fn read(scanner: &Scanner, repository: &Repository, ids: &[ObjectId]) -> Run {
     let limit = scanner.options.max_bytes;
     let inspector = scanner.inspector();
     for id in ids {
+        if scanner.is_late() {
+            run.coverage.omit(format!("object {id}"), Why::OutOfTime);
+            continue;
+        }
         let header = match repository.find_header(*id) {
             Ok(header) => header,
             Err(_) => {
@@ -189,4 +204,20 @@ fn findings(
         }
     }
     earliest.into_values().map(|(_, finding)| finding).collect()
+}
+
+/// What files are by their mere names, each from its first commit.
+fn findings_of_names(scanner: &Scanner, origins: &HashMap<ObjectId, Vec<Origin>>) -> Vec<Finding> {
+    if !scanner.rules.names_files() {
+        return Vec::new();
+    }
+    let mut first: HashMap<&str, &Origin> = HashMap::new();
+    for origin in origins.values().flatten() {
+        let known = first.entry(&origin.file).or_insert(origin);
+        if origin.rank < known.rank {
+            *known = origin;
+        }
+    }
+    let inspector = scanner.inspector();
+    first.values().flat_map(|origin| inspector.findings_of_name(&origin.file, origin.commit.as_ref())).collect()
 }

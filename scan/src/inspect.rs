@@ -9,7 +9,7 @@ use turnlock_core::finding::{CommitMark, Finding, Fingerprint, FingerprintKey, L
 use crate::allow;
 use crate::entropy;
 use crate::lookup::StoreLookup;
-use crate::matcher::Matcher;
+use crate::ruleset::Ruleset;
 use crate::text;
 
 /// Longest match that a finding carries whole; of a longer one the start.
@@ -37,6 +37,8 @@ pub(crate) struct Sighting {
     pub(crate) place: Place,
     pub(crate) matched: Protected,
     pub(crate) secret: Protected,
+    /// The lines that the match touches, or what surrounds it in longer ones.
+    lines: Protected,
     /// Bytes of the credential in the text.
     span: Range<usize>,
     entropy: f32,
@@ -48,7 +50,7 @@ pub(crate) struct Sighting {
 /// How texts are inspected.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Inspector<'a> {
-    pub(crate) matcher: &'a Matcher,
+    pub(crate) rules: &'a Ruleset,
     pub(crate) lookup: Option<&'a StoreLookup>,
     /// Whether comments in the text may allow what it holds.
     pub(crate) comments: bool,
@@ -57,23 +59,22 @@ pub(crate) struct Inspector<'a> {
 impl Inspector<'_> {
     /// Applies the rules, and collects what the store has to be asked about.
     pub(crate) fn inspect(&self, text: &[u8]) -> Inspection {
-        let mut sightings = Vec::new();
-        for hit in self.matcher.hits(text) {
-            if self.is_allowed(text, &hit.span) {
-                continue;
-            }
-            sightings.push(Sighting {
+        let hits = self.rules.hits(text, |span| self.is_allowed(text, span));
+        let sightings = hits
+            .into_iter()
+            .map(|hit| Sighting {
                 rule: Some(hit.rule),
-                place: text::place(text, &hit.span),
+                place: hit.place,
                 matched: cut(text, &hit.span),
                 secret: cut(text, &hit.secret),
+                lines: lines(text, &hit.span),
                 span: hit.secret,
                 entropy: hit.entropy,
                 certainty: hit.certainty,
                 tag: hit.tag,
                 live: None,
-            });
-        }
+            })
+            .collect();
         let candidates = self.lookup.map(|lookup| lookup.candidates(text)).unwrap_or_default();
         Inspection { sightings, candidates }
     }
@@ -96,6 +97,7 @@ impl Inspector<'_> {
                 place: text::place(text, &span),
                 matched: cut(text, &span),
                 secret: cut(text, &span),
+                lines: lines(text, &span),
                 entropy: entropy::of(text.get(span.clone()).unwrap_or_default()),
                 span,
                 certainty: 1.0,
@@ -107,34 +109,74 @@ impl Inspector<'_> {
 
     /// A finding out of a sighting in the file `file`.
     pub(crate) fn finding(&self, sighting: &Sighting, file: &str, commit: Option<CommitMark>) -> Finding {
-        let rule = sighting.rule.and_then(|index| self.matcher.rules().get(index));
-        let mut tags: Vec<String> = rule.iter().flat_map(|rule| rule.tags.iter().map(|tag| tag.to_string())).collect();
-        tags.extend(sighting.tag.map(str::to_owned));
+        let (rule, description, tags) = sighting.rule.map(|index| self.rules.describe(index)).unwrap_or((
+            LIVE_SECRET_RULE,
+            "Value of the live store",
+            Vec::new(),
+        ));
+        let tags = tags.into_iter().chain(sighting.tag.map(str::to_owned)).collect();
+        let reason = match sighting.rule {
+            Some(index) => self.rules.reason(index, sighting.matched.expose(), sighting.tag),
+            None => "equals a value of the live store".to_owned(),
+        };
         Finding {
-            rule: rule.map_or(LIVE_SECRET_RULE, |rule| &rule.id).to_owned(),
-            description: rule.map_or("Value of the live store", |rule| &rule.description).to_owned(),
+            rule: rule.to_owned(),
+            description: description.to_owned(),
             certainty: sighting.certainty,
             place: Place { file: file.to_owned(), ..sighting.place.clone() },
             matched: sighting.matched.duplicate(),
             secret: sighting.secret.duplicate(),
-            reason: rule.map_or("equals a value of the live store".to_owned(), |rule| {
-                rule.reason(sighting.matched.expose(), sighting.tag)
-            }),
+            reason,
+            lines: sighting.lines.duplicate(),
             entropy: sighting.entropy,
             commit,
             tags,
             live: sighting.live.clone(),
+            secret_name: None,
         }
     }
 
+    /// The findings that `file` is by its mere name.
+    pub(crate) fn findings_of_name(&self, file: &str, commit: Option<&CommitMark>) -> Vec<Finding> {
+        let found = |rule| {
+            let (id, description, tags) = self.rules.describe(rule);
+            Finding {
+                rule: id.to_owned(),
+                description: description.to_owned(),
+                certainty: 1.0,
+                place: Place { file: file.to_owned(), ..Place::default() },
+                matched: Protected::copy_of(format!("file detected: {file}").as_bytes()),
+                secret: Protected::copy_of(b""),
+                lines: Protected::copy_of(b""),
+                reason: "has the name of a file with credentials".to_owned(),
+                entropy: 0.0,
+                commit: commit.cloned(),
+                tags,
+                live: None,
+                secret_name: None,
+            }
+        };
+        self.rules.hits_of_name(file).map(found).collect()
+    }
+
     fn is_allowed(&self, text: &[u8], span: &Range<usize>) -> bool {
-        self.comments && allow::has_comment(text::lines(text, span))
+        self.comments && allow::has_comment(text, span)
     }
 }
 
 /// Tells credentials apart within one run without further copies of them: its fingerprints leave the process nowhere.
 pub(crate) fn identity() -> FingerprintKey {
     FingerprintKey::new("", Protected::new(vec![0; 32]))
+}
+
+/// The whole lines that `span` touches; of longer ones what surrounds it.
+fn lines(text: &[u8], span: &Range<usize>) -> Protected {
+    let whole = text::lines(text, span);
+    if whole.len() <= MAX_MATCH_BYTES {
+        return Protected::copy_of(whole);
+    }
+    let (from, to) = (span.start.saturating_sub(MAX_MATCH_BYTES / 4), span.start.saturating_add(MAX_MATCH_BYTES / 2));
+    Protected::copy_of(text.get(from..to.min(text.len())).unwrap_or_default())
 }
 
 /// The bytes of `span` without newlines at the ends.

@@ -1,12 +1,27 @@
-//! The result of a scan, and its forms: JSON as gitleaks writes it, and text for people. Redacted unless told.
+//! The result of a scan, and its forms in the files of `report/`. Redacted unless told.
+
+mod csv;
+mod full;
+mod group;
+mod html;
+mod json;
+mod junit;
+mod sarif;
+mod text;
 
 use std::borrow::Cow;
-use std::io::{self, Write};
 
-use serde::{Serialize, Serializer};
-use turnlock_core::finding::{Finding, LiveSecret};
+use serde::Serialize;
+use turnlock_core::finding::Finding;
 
 use crate::coverage::Coverage;
+pub use csv::write_csv;
+pub use full::write_full_json;
+pub use html::write_html;
+pub use json::write_json;
+pub use junit::write_junit;
+pub use sarif::write_sarif;
+pub use text::{write_summary, write_text};
 
 /// The result of a scan.
 #[derive(Debug, Default)]
@@ -15,6 +30,14 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What was read and what was not.
     pub coverage: Coverage,
+    /// Ids and descriptions of the rules that ran, in order of the ids.
+    pub rules: Vec<(String, String)>,
+    /// Entries of ignore files that named no finding, with their places.
+    pub unused_ignores: Vec<String>,
+    /// Entries of ignore files that do not count, with their places and why.
+    pub void_ignores: Vec<String>,
+    /// What configurations of folders say without effect.
+    pub warnings: Vec<String>,
 }
 
 /// What a report says as a whole. The caller turns it into an exit code.
@@ -75,6 +98,7 @@ impl Redaction {
     }
 }
 
+/// A finding with the fields that gitleaks gives it, in its order.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Row<'a> {
@@ -97,15 +121,6 @@ struct Row<'a> {
     message: String,
     tags: &'a [String],
     fingerprint: String,
-    #[serde(serialize_with = "two_digits")]
-    certainty: f32,
-    reason: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    live_secret: Option<&'a LiveSecret>,
-}
-
-fn two_digits<S: Serializer>(number: &f32, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64((f64::from(*number) * 100.0).round() / 100.0)
 }
 
 impl<'a> Row<'a> {
@@ -126,91 +141,15 @@ impl<'a> Row<'a> {
             file: &finding.place.file,
             symlink_file: "",
             commit: commit.map(|commit| commit.id.as_str()).unwrap_or_default(),
-            entropy: finding.entropy,
+            // Nothing less than zero: one repeated byte makes a zero with a sign.
+            entropy: finding.entropy.abs(),
             author: commit.map(|commit| commit.author.as_str()).unwrap_or_default(),
             email: commit.map(|commit| commit.email.as_str()).unwrap_or_default(),
             date: commit.map(|commit| commit.date.as_str()).unwrap_or_default(),
             message: redaction.within(message, &secret),
             tags: &finding.tags,
             fingerprint: finding.ignore_name(),
-            certainty: finding.certainty,
-            reason: &finding.reason,
-            live_secret: finding.live.as_ref(),
         }
-    }
-}
-
-/// Writes the findings as gitleaks does: one array, indented by one blank, `[]` when empty, `<`, `>` and `&` escaped.
-/// `Certainty`, `Reason` and `LiveSecret` follow after its own fields.
-pub fn write_json(report: &Report, redaction: Redaction, to: &mut impl Write) -> io::Result<()> {
-    let rows: Vec<Row<'_>> = report.findings.iter().map(|finding| Row::new(finding, redaction)).collect();
-    rows.serialize(&mut serde_json::Serializer::with_formatter(&mut *to, Indented::default()))
-        .map_err(io::Error::other)?;
-    to.write_all(b"\n")
-}
-
-/// serde_json's own pretty form with an indent of one blank, and with escapes for whatever a terminal or a web page
-/// would act on.
-#[derive(Default)]
-struct Indented(Pretty);
-
-struct Pretty(serde_json::ser::PrettyFormatter<'static>);
-
-impl Default for Pretty {
-    fn default() -> Self {
-        Self(serde_json::ser::PrettyFormatter::with_indent(b" "))
-    }
-}
-
-impl serde_json::ser::Formatter for Indented {
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        for char in fragment.chars() {
-            if matches!(char, '<' | '>' | '&' | '\u{2028}' | '\u{2029}') || is_hostile(char) {
-                let mut units = [0; 2];
-                for unit in char.encode_utf16(&mut units) {
-                    write!(writer, "\\u{unit:04x}")?;
-                }
-            } else {
-                write!(writer, "{char}")?;
-            }
-        }
-        Ok(())
-    }
-
-    fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.0.begin_array(writer)
-    }
-
-    fn end_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.0.end_array(writer)
-    }
-
-    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        self.0.0.begin_array_value(writer, first)
-    }
-
-    fn end_array_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.0.end_array_value(writer)
-    }
-
-    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.0.begin_object(writer)
-    }
-
-    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.0.end_object(writer)
-    }
-
-    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        self.0.0.begin_object_key(writer, first)
-    }
-
-    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.0.begin_object_value(writer)
-    }
-
-    fn end_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.0.end_object_value(writer)
     }
 }
 
@@ -230,50 +169,4 @@ pub fn printable(text: &str) -> Cow<'_, str> {
             .map(|char| if is_hostile(char) { char.escape_unicode().to_string() } else { char.to_string() })
             .collect(),
     )
-}
-
-/// Writes the findings for people.
-pub fn write_text(report: &Report, redaction: Redaction, to: &mut impl Write) -> io::Result<()> {
-    for finding in &report.findings {
-        let row = Row::new(finding, redaction);
-        let place = format!("{}:{}", finding.place.file, finding.place.start_line);
-        writeln!(to, "{}  {}", printable(&place), finding.rule)?;
-        let reason = printable(&finding.reason);
-        writeln!(to, "    {}: {reason} (certainty {:.2})", finding.description, finding.certainty)?;
-        if let Some(live) = &finding.live {
-            let field = if live.field.is_empty() { String::new() } else { format!("#{}", live.field) };
-            let labels = if live.labels.is_empty() { "no label".to_owned() } else { live.labels.join(", ") };
-            writeln!(
-                to,
-                "    is {}{} version {} ({})",
-                printable(&live.path),
-                printable(&field),
-                live.version,
-                printable(&labels)
-            )?;
-        }
-        writeln!(to, "    {}", printable(&row.r#match))?;
-        if let Some(commit) = &finding.commit {
-            let short = commit.id.get(..12).unwrap_or(&commit.id);
-            writeln!(to, "    commit {short} by {} on {}", printable(&commit.author), commit.date)?;
-        }
-        writeln!(to, "    to ignore: {}", printable(&row.fingerprint))?;
-    }
-    Ok(())
-}
-
-/// Writes what was covered and what was not, for people.
-pub fn write_summary(report: &Report, to: &mut impl Write) -> io::Result<()> {
-    let Coverage { files, blobs, commits, bytes, binary, symlinks, omitted, omissions } = &report.coverage;
-    write!(to, "{} found", report.findings.len())?;
-    write!(to, "; read {files} files, {blobs} blobs of {commits} commits, {:.1} MB", *bytes as f64 / 1e6)?;
-    writeln!(to, "; passed over {binary} binary contents, {symlinks} links")?;
-    for omission in omissions {
-        writeln!(to, "not covered: {}: {}", printable(&omission.what), printable(&omission.why.to_string()))?;
-    }
-    let unlisted = omitted.saturating_sub(omissions.len() as u64);
-    if unlisted > 0 {
-        writeln!(to, "not covered: {unlisted} more")?;
-    }
-    Ok(())
 }

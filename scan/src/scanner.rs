@@ -3,26 +3,33 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use turnlock_core::finding::{Finding, Fingerprint, LiveSecret};
 
-use crate::allow::IgnoreList;
 use crate::baseline::Baseline;
+use crate::config::{Config, ConfigError};
 use crate::coverage::{Coverage, Why};
+use crate::excuses::Excuses;
+use crate::ignore_list::IgnoreList;
 use crate::inspect::{Inspection, Inspector, Sighting, identity};
 use crate::lookup::StoreLookup;
-use crate::matcher::Matcher;
 use crate::report::Report;
 use crate::rule::{self, Rule, RuleError};
+use crate::ruleset::Ruleset;
 use crate::{git, text, walk};
 
 /// What is scanned and how.
 pub struct Options {
     /// The rules; [`rule::built_in`] by default.
     pub rules: Vec<Rule>,
+    /// Rules and allowlists of the user, over the rules or in their place.
+    pub config: Config,
+    /// Ids of the only rules that run; all rules when there are none.
+    pub only_rules: Vec<String>,
     /// Whether files that `.gitignore` and the like exclude are left out of a tree.
     pub honour_ignore_files: bool,
-    /// Whether `turnlock:allow` and `gitleaks:allow` in a line allow what the line holds.
+    /// Whether comments such as `turnlock:allow` in a line allow what the line holds.
     pub honour_comments: bool,
     /// Larger files and blobs are not read but named as omissions.
     pub max_bytes: u64,
@@ -32,6 +39,8 @@ pub struct Options {
     pub baseline: Baseline,
     /// Files of the tree that are left out: an earlier report holds what it reported.
     pub leave_out: Vec<PathBuf>,
+    /// When to stop reading: what is left then is named as omissions.
+    pub deadline: Option<Instant>,
     /// The live store, if it shall be asked.
     pub lookup: Option<StoreLookup>,
     /// Is called now and then, from any thread.
@@ -73,12 +82,15 @@ impl Options {
     pub fn new() -> Result<Self, RuleError> {
         Ok(Self {
             rules: rule::built_in()?,
+            config: Config::default(),
+            only_rules: Vec::new(),
             honour_ignore_files: true,
             honour_comments: true,
             max_bytes: DEFAULT_MAX_BYTES,
             ignore: IgnoreList::default(),
             baseline: Baseline::default(),
             leave_out: Vec::new(),
+            deadline: None,
             lookup: None,
             progress: None,
         })
@@ -98,6 +110,9 @@ impl fmt::Debug for Options {
 /// Why a scan could not be made at all. What merely could not be read is in the [`Coverage`].
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
+    /// The configuration cannot be used.
+    #[error("the configuration cannot be used: {0}")]
+    Config(#[from] ConfigError),
     /// There is no such file or folder.
     #[error("there is nothing to scan at {}", path.display())]
     NoSuchPath {
@@ -126,31 +141,47 @@ pub enum ScanError {
 #[derive(Debug)]
 pub struct Scanner {
     pub(crate) options: Options,
-    pub(crate) matcher: Matcher,
+    pub(crate) rules: Ruleset,
+    warnings: Vec<String>,
 }
 
 impl Scanner {
-    /// Prepares a scan.
+    /// Errors: [`ScanError::Config`].
     pub fn new(mut options: Options) -> Result<Self, ScanError> {
-        let matcher = Matcher::new(std::mem::take(&mut options.rules));
-        Ok(Self { options, matcher })
+        let (rules, warnings) =
+            Ruleset::new(std::mem::take(&mut options.rules), std::mem::take(&mut options.config), &options.only_rules)?;
+        Ok(Self { options, rules, warnings })
+    }
+
+    /// What the configuration says without effect.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Ids and descriptions of the rules, in order of the ids.
+    pub fn rules(&self) -> Vec<(String, String)> {
+        self.rules.all()
     }
 
     /// Scans the files below `path`, or the one file that it names. Names of files are reported as walked: below the
     /// path as given.
     pub fn scan_tree(&self, path: &Path) -> Result<Report, ScanError> {
-        let ignore = self.ignore_list(path)?;
-        let shown = if path == Path::new(".") { Path::new("") } else { path };
+        self.scan_tree_as(path, if path == Path::new(".") { Path::new("") } else { path })
+    }
+
+    /// The same, with `shown` in the place of `path` in the names of files.
+    pub fn scan_tree_as(&self, path: &Path, shown: &Path) -> Result<Report, ScanError> {
+        let excuses = Excuses::at(self, path, shown)?;
         let (findings, coverage) = walk::scan(self, path, shown)?;
-        Ok(self.report(findings, coverage, &ignore))
+        Ok(self.report(findings, coverage, &excuses))
     }
 
     /// Scans every object of the repository at or above `path`, reachable or not.
     pub fn scan_history(&self, path: &Path) -> Result<Report, ScanError> {
         let repository = git::open(path)?;
-        let ignore = self.ignore_list(repository.workdir().unwrap_or(path))?;
+        let excuses = self.excuses(repository.workdir().unwrap_or(path))?;
         let (findings, coverage) = git::scan(self, &repository)?;
-        Ok(self.report(findings, coverage, &ignore))
+        Ok(self.report(findings, coverage, &excuses))
     }
 
     /// Scans the tree at `path`, and the history of the repository around it if there is one. What stands in the tree
@@ -158,7 +189,7 @@ impl Scanner {
     pub fn scan_all(&self, path: &Path) -> Result<Report, ScanError> {
         let Ok(repository) = git::open(path) else { return self.scan_tree(path) };
         let top = repository.workdir().map(Path::to_owned);
-        let ignore = self.ignore_list(top.as_deref().unwrap_or(path))?;
+        let excuses = self.excuses(top.as_deref().unwrap_or(path))?;
         let (mut findings, mut coverage) = git::scan(self, &repository)?;
         if let Some(top) = top {
             // The tree's names must be those of the history, so that both can be compared.
@@ -174,7 +205,7 @@ impl Scanner {
             let committed: HashSet<_> = findings.iter().map(key).collect();
             findings.extend(uncommitted.into_iter().filter(|finding| !committed.contains(&key(finding))));
         }
-        Ok(self.report(findings, coverage, &ignore))
+        Ok(self.report(findings, coverage, &excuses))
     }
 
     /// Scans `bytes`, such as those from a pipe, under the name `file` (may be empty).
@@ -183,21 +214,17 @@ impl Scanner {
         let inspector = self.inspector();
         let Some(text) = text::of(bytes) else {
             coverage.binary += 1;
-            return self.report(Vec::new(), coverage, &self.options.ignore);
+            return self.report(Vec::new(), coverage, &Excuses::general(self));
         };
         let Inspection { mut sightings, candidates } = inspector.inspect(&text);
         let confirmed = self.confirm(candidates, &mut coverage);
         inspector.name_live_secrets(&text, &confirmed, &mut sightings);
         let findings = sightings.iter().map(|sighting: &Sighting| inspector.finding(sighting, file, None)).collect();
-        self.report(findings, coverage, &self.options.ignore)
+        self.report(findings, coverage, &Excuses::general(self))
     }
 
     pub(crate) fn inspector(&self) -> Inspector<'_> {
-        Inspector {
-            matcher: &self.matcher,
-            lookup: self.options.lookup.as_ref(),
-            comments: self.options.honour_comments,
-        }
+        Inspector { rules: &self.rules, lookup: self.options.lookup.as_ref(), comments: self.options.honour_comments }
     }
 
     /// The secrets of the store among `candidates`. When it cannot be asked, that is an omission.
@@ -213,27 +240,22 @@ impl Scanner {
         })
     }
 
+    /// Whether the time that the scan was given is over.
+    pub(crate) fn is_late(&self) -> bool {
+        self.options.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
     pub(crate) fn progress(&self, progress: Progress) {
         if let Some(call) = &self.options.progress {
             call(progress);
         }
     }
 
-    fn ignore_list(&self, top: &Path) -> Result<IgnoreList, ScanError> {
-        let mut ignore = self.options.ignore.clone();
-        if top.is_dir() {
-            ignore.add_files(top).map_err(ScanError::IgnoreFile)?;
-        }
-        Ok(ignore)
+    fn excuses(&self, top: &Path) -> Result<Excuses, ScanError> {
+        Excuses::at(self, top, Path::new(""))
     }
 
-    fn report(&self, mut findings: Vec<Finding>, mut coverage: Coverage, ignore: &IgnoreList) -> Report {
-        findings.retain(|finding| !ignore.holds(finding) && !self.options.baseline.holds(finding));
-        findings.sort_by(|a, b| {
-            let commit = |finding: &Finding| finding.commit.as_ref().map(|commit| commit.id.clone());
-            (&a.place, &a.rule).cmp(&(&b.place, &b.rule)).then_with(|| commit(a).cmp(&commit(b)))
-        });
-        coverage.omissions.sort();
-        Report { findings, coverage }
+    fn report(&self, findings: Vec<Finding>, coverage: Coverage, excuses: &Excuses) -> Report {
+        excuses.report(self, findings, coverage)
     }
 }

@@ -42,7 +42,8 @@ pub(crate) fn scan(scanner: &Scanner, root: &Path, shown: &Path) -> Result<(Vec<
     let reads: Vec<Read> = entries
         .par_iter()
         .map(|entry| {
-            let read = match read(&entry.path, limit) {
+            let content = if scanner.is_late() { Err(Why::OutOfTime) } else { read(&entry.path, limit) };
+            let read = match content {
                 Ok(content) => {
                     bytes.fetch_add(content.len() as u64, Ordering::Relaxed);
                     text::of(&content).map_or(Read::Binary, |text| Read::Text(inspector.inspect(&text)))
@@ -72,11 +73,12 @@ pub(crate) fn scan(scanner: &Scanner, root: &Path, shown: &Path) -> Result<(Vec<
         }
     }
     let confirmed = scanner.confirm(candidates, &mut coverage);
-    let findings = texts
+    let mut found: Vec<Finding> = texts
         .into_iter()
         .flat_map(|(entry, inspection)| findings(scanner, entry, inspection, &confirmed, &mut coverage))
         .collect();
-    Ok((findings, coverage))
+    found.extend(entries.iter().flat_map(|entry| inspector.findings_of_name(&entry.name, None)));
+    Ok((found, coverage))
 }
 
 fn findings(
@@ -120,6 +122,8 @@ fn list(scanner: &Scanner, root: &Path, shown: &Path, coverage: &mut Coverage) -
         scanner.options.leave_out.iter().filter_map(|path| std::fs::canonicalize(path).ok()).collect();
     let is_left_out =
         |path: &Path| !left_out.is_empty() && std::fs::canonicalize(path).is_ok_and(|path| left_out.contains(&path));
+    // Values of the store are looked for everywhere: an allowlist speaks of what rules find.
+    let is_allowed = |name: &str| scanner.options.lookup.is_none() && scanner.rules.covers_file(name);
     let mut entries = Vec::new();
     for entry in walk {
         let entry = match entry {
@@ -137,6 +141,7 @@ fn list(scanner: &Scanner, root: &Path, shown: &Path, coverage: &mut Coverage) -
             Some(kind) if kind.is_dir() => {}
             Some(kind) if kind.is_symlink() && entry.depth() > 0 => coverage.symlinks += 1,
             Some(kind) if (kind.is_file() || kind.is_symlink()) && is_left_out(entry.path()) => {}
+            Some(kind) if (kind.is_file() || kind.is_symlink()) && is_allowed(&name) => coverage.allowed += 1,
             Some(kind) if kind.is_file() || kind.is_symlink() => entries.push(Entry { path: entry.into_path(), name }),
             _ => coverage.omit(name, Why::Special),
         }

@@ -15,7 +15,7 @@ fn json(report: &Report, redaction: Redaction) -> String {
 
 fn text(report: &Report) -> String {
     let mut bytes = Vec::new();
-    write_text(report, Redaction::FULL, &mut bytes).unwrap();
+    write_text(report, Redaction::FULL, false, &mut bytes).unwrap();
     write_summary(report, &mut bytes).unwrap();
     String::from_utf8(bytes).unwrap()
 }

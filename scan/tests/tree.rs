@@ -108,3 +108,13 @@ fn comments_allow_the_lines_they_stand_in() {
     options.honour_comments = false;
     assert_eq!(Scanner::new(options).unwrap().scan_bytes("f", text.as_bytes()).findings.len(), 3);
 }
+
+#[test]
+fn a_scan_that_ran_out_of_time_says_what_it_did_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), token(1)).unwrap();
+    let mut options = Options::new().unwrap();
+    options.deadline = Some(std::time::Instant::now());
+    let report = Scanner::new(options).unwrap().scan_tree(folder.path()).unwrap();
+    assert_eq!((report.outcome(), &report.coverage.omissions[0].why), (Outcome::Partial, &Why::OutOfTime));
+}

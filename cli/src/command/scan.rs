@@ -1,237 +1,233 @@
 //! `turnlock scan`: looks for leaked credentials, in files and in the whole history of a repository.
 
+mod args;
+mod failure;
+pub(crate) mod gitleaks;
+mod hook;
+mod ignore;
+
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Read as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use turnlock_scan::allow::IgnoreList;
-use turnlock_scan::baseline::Baseline;
-use turnlock_scan::report::{Redaction, write_json, write_summary, write_text};
-use turnlock_scan::rule::RuleError;
-use turnlock_scan::{Options, Outcome, Phase, Progress, Report, ScanError, Scanner, StoreLookup};
+use turnlock_scan::config::source;
+use turnlock_scan::ignore_list::IgnoreList;
+use turnlock_scan::report::{self, Redaction, printable};
+use turnlock_scan::{Options, Outcome, Phase, Progress, Report, Scanner, StoreLookup};
 
-/// Arguments of `turnlock scan`.
-///
-/// Looks for leaked credentials in the files at PATH and in the whole history of the repository around it: every blob
-/// of its object store, also of merges, other branches and commits that were amended away.
-///
-/// Credentials are redacted in every output unless --redact=0 is given. A line with `turnlock:allow` or
-/// `gitleaks:allow` is not reported; nor is what `.turnlockignore` or `.gitleaksignore` at the top of what is scanned
-/// names.
-///
-/// Exit codes: 0 nothing found; 1 something found (or the code of --exit-code); 2 the scan failed; 3 nothing found,
-/// but not everything could be read (standard error says what).
-#[derive(Debug, clap::Args)]
-pub(crate) struct ScanArgs {
-    #[command(subcommand)]
-    source: Option<Source>,
+pub(crate) use args::ScanArgs;
+use args::{Format, Settings, Source};
+pub(crate) use failure::ScanFailure;
 
-    /// Folder or file to scan, with the history of the repository around it.
-    #[arg(default_value = ".")]
-    path: PathBuf,
-
-    /// Form of the report; by default that of the --report-path's extension, else text.
-    #[arg(short = 'f', long, visible_alias = "report-format", value_enum, global = true)]
-    format: Option<Format>,
-
-    /// Write the report to this file instead of standard output; `-` is standard output.
-    #[arg(short = 'r', long, value_name = "FILE", global = true)]
-    report_path: Option<PathBuf>,
-
-    /// Percentage of each credential that is hidden; 0 shows it.
-    #[arg(long, value_name = "PERCENT", num_args = 0..=1, require_equals = true, default_value_t = 100, default_missing_value = "100",
-          value_parser = clap::value_parser!(u8).range(0..=100), global = true)]
-    redact: u8,
-
-    /// Exit code when something was found.
-    #[arg(long, value_name = "CODE", default_value_t = 1, global = true)]
-    exit_code: u8,
-
-    /// Do not report what this earlier JSON report holds.
-    #[arg(short = 'b', long, value_name = "FILE", global = true)]
-    baseline_path: Option<PathBuf>,
-
-    /// File with names of findings that shall not be reported, or folder with a `.turnlockignore` or `.gitleaksignore`.
-    #[arg(short = 'i', long, visible_alias = "gitleaks-ignore-path", value_name = "PATH", global = true)]
-    ignore_path: Option<PathBuf>,
-
-    /// Report lines with an allow comment too.
-    #[arg(long, visible_alias = "ignore-gitleaks-allow", global = true)]
-    ignore_allow: bool,
-
-    /// Scan files that .gitignore excludes too.
-    #[arg(long, global = true)]
-    no_ignore: bool,
-
-    /// Leave the history out.
-    #[arg(long)]
-    no_git: bool,
-
-    /// Pass over files and blobs that are larger (0: no limit); they count as not covered.
-    #[arg(long, value_name = "MEGABYTES", default_value_t = 64, global = true)]
-    max_target_megabytes: u64,
-
-    /// Recognise values of the live store and name them. Needs a token that may read the store's scan filter.
-    #[arg(long, global = true)]
-    store: bool,
+/// What is scanned.
+enum Target<'a> {
+    Everything(&'a Path),
+    History(&'a Path),
+    Files(&'a Path),
+    Input,
 }
 
-#[derive(Debug, clap::Subcommand)]
-enum Source {
-    /// The whole history of a repository.
-    Git {
-        /// The repository, or a folder in it.
-        #[arg(default_value = ".")]
-        path: PathBuf,
-    },
-    /// Files only; names are reported as walked.
-    #[command(visible_aliases = ["file", "directory"])]
-    Dir {
-        /// Folder or file.
-        #[arg(default_value = ".")]
-        path: PathBuf,
-    },
-    /// What comes in on standard input.
-    Stdin,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// For people.
-    Text,
-    /// The JSON array that gitleaks writes.
-    Json,
-}
-
-/// Why a scan came to nothing.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ScanFailure {
-    /// The rules that came with the program cannot be used.
-    #[error(transparent)]
-    Rules(#[from] RuleError),
-    /// Nothing could be scanned.
-    #[error(transparent)]
-    Scan(#[from] ScanError),
-    /// Standard input failed.
-    #[error("standard input cannot be read")]
-    Input(#[source] io::Error),
-    /// A file that an argument names cannot be read.
-    #[error("{} cannot be read", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The baseline is no JSON report.
-    #[error("the baseline {} is no JSON report", path.display())]
-    Baseline {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// The report cannot be written.
-    #[error("the report cannot be written")]
-    Write(#[source] io::Error),
-    /// `--store` was given and there is no store to ask.
-    #[error("--store needs a server to ask")]
-    NoStore,
-}
-
-impl ScanArgs {
-    /// Whether the values of the live store shall be recognised.
-    pub(crate) fn wants_store(&self) -> bool {
-        self.store
-    }
-
-    /// The exit code for `outcome`; a failed scan is 2.
-    pub(crate) fn exit_code(&self, outcome: Outcome) -> u8 {
-        match outcome {
-            Outcome::Clean => 0,
-            Outcome::Leaks => self.exit_code,
-            Outcome::Partial => 3,
-        }
-    }
-
-    fn format(&self) -> Format {
-        let named = self.report_path.as_deref().and_then(Path::extension).is_some_and(|extension| extension == "json");
-        self.format.unwrap_or(if named { Format::Json } else { Format::Text })
-    }
-}
-
-/// Scans as `args` say, writes the report to standard output or the file they name, and what was covered to standard
-/// error.
+/// Does what `args` say. A scan writes its report to standard output or the file that they name, and what was covered
+/// to standard error.
 ///
 /// `lookup`: the live store, when [`ScanArgs::wants_store`].
 pub(crate) fn run(args: &ScanArgs, lookup: Option<StoreLookup>) -> Result<Outcome, ScanFailure> {
-    if args.store && lookup.is_none() {
+    let target = match &args.source {
+        Some(Source::InstallHook(hook)) => return hook.run().map(|()| Outcome::Clean),
+        Some(Source::Ignore(ignore)) => return ignore.run().map(|()| Outcome::Clean),
+        None if args.no_git => Target::Files(&args.path),
+        None => Target::Everything(&args.path),
+        Some(Source::Git(git)) => Target::History(&git.path),
+        Some(Source::Dir { path }) => Target::Files(path),
+        Some(Source::Stdin) => Target::Input,
+        Some(Source::Detect { pipe: true, .. }) => Target::Input,
+        Some(Source::Detect { source, no_git: true, .. }) => Target::Files(source),
+        Some(Source::Detect { source, .. }) => Target::History(source),
+    };
+    let settings = &args.settings;
+    if settings.store && lookup.is_none() {
         return Err(ScanFailure::NoStore);
     }
-    let bar = progress_bar();
-    let mut options = Options::new()?;
-    options.honour_ignore_files = !args.no_ignore;
-    options.honour_comments = !args.ignore_allow;
-    options.lookup = lookup;
-    options.max_bytes = match args.max_target_megabytes {
-        0 => u64::MAX,
-        megabytes => megabytes.saturating_mul(1_000_000),
+    // What cannot be written is refused before anything is scanned for it.
+    let format = match settings.format() {
+        None => return Err(ScanFailure::Format),
+        Some(Format::Template) => return Err(ScanFailure::Template),
+        Some(format) => format,
     };
-    if let Some(path) = &args.ignore_path {
-        let mut ignore = IgnoreList::default();
-        ignore.add_files(path).map_err(|source| ScanFailure::Read { path: path.clone(), source })?;
-        options.ignore = ignore;
+    if settings.diagnostics.is_some() {
+        return Err(ScanFailure::Diagnostics);
     }
-    if let Some(path) = &args.baseline_path {
-        let text = std::fs::read(path).map_err(|source| ScanFailure::Read { path: path.clone(), source })?;
-        options.baseline =
-            Baseline::parse(&text).map_err(|source| ScanFailure::Baseline { path: path.clone(), source })?;
+    if settings.no_color {
+        anstream::ColorChoice::Never.write_global();
     }
-    options.leave_out = args.baseline_path.iter().chain(&args.report_path).cloned().collect();
+    let bar = progress_bar(settings);
+    let mut options = options(settings, &target, lookup)?;
     if !bar.is_hidden() {
         let bar = bar.clone();
         options.progress = Some(Box::new(move |progress| show(&bar, progress)));
     }
-
+    let limit = options.max_bytes;
     let scanner = Scanner::new(options)?;
-    let report = match &args.source {
-        None if args.no_git => scanner.scan_tree(&args.path)?,
-        None => scanner.scan_all(&args.path)?,
-        Some(Source::Git { path }) => scanner.scan_history(path)?,
-        Some(Source::Dir { path }) => scanner.scan_tree(path)?,
-        Some(Source::Stdin) => {
-            let mut bytes = Vec::new();
-            io::stdin().lock().read_to_end(&mut bytes).map_err(ScanFailure::Input)?;
-            scanner.scan_bytes("", &bytes)
-        }
+    warn(settings, &scanner)?;
+    let report = match target {
+        Target::Everything(path) => scanner.scan_all(path)?,
+        Target::History(path) => scanner.scan_history(path)?,
+        Target::Files(path) => scanner.scan_tree(path)?,
+        Target::Input => scanner.scan_bytes("", &input(limit)?),
     };
     bar.finish_and_clear();
-    write(args, &report).map_err(ScanFailure::Write)?;
+    write(settings, format, &report).map_err(ScanFailure::Write)?;
     Ok(report.outcome())
 }
 
-fn write(args: &ScanArgs, report: &Report) -> io::Result<()> {
-    let mut to: Box<dyn Write> = match args.report_path.as_deref() {
-        // The report may show credentials: nobody else reads it.
-        Some(path) if path != Path::new("-") => Box::new(io::BufWriter::new(
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?,
-        )),
-        _ => Box::new(io::BufWriter::new(io::stdout().lock())),
+fn options(settings: &Settings, target: &Target<'_>, lookup: Option<StoreLookup>) -> Result<Options, ScanFailure> {
+    let mut options = Options::new()?;
+    options.honour_ignore_files = !settings.no_ignore && !settings.as_gitleaks;
+    options.honour_comments = !settings.ignore_allow;
+    options.only_rules.clone_from(&settings.enable_rule);
+    options.lookup = lookup;
+    options.deadline =
+        (settings.timeout > 0).then(|| Instant::now().checked_add(Duration::from_secs(settings.timeout))).flatten();
+    options.max_bytes = match settings.max_target_megabytes {
+        0 => u64::MAX,
+        megabytes => megabytes.saturating_mul(1_000_000),
     };
-    let redaction = Redaction::percent(args.redact);
-    match args.format() {
-        Format::Json => write_json(report, redaction, &mut to)?,
-        Format::Text => write_text(report, redaction, &mut to)?,
+    let tops = tops(settings, target);
+    let flags = (settings.config.as_deref(), settings.organisation_config.as_deref());
+    let found = source::find(flags.0, flags.1, &tops, |name| std::env::var_os(name))?;
+    options.config = found.config;
+    options.leave_out = found.files;
+
+    let today = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).date_naive();
+    options.ignore = IgnoreList::on(today);
+    let here = settings.as_gitleaks.then(|| PathBuf::from("."));
+    if let Some(path) = settings.ignore_path.as_ref().or(here.as_ref()) {
+        options.ignore.add_files(path).map_err(|source| ScanFailure::Read { path: path.clone(), source })?;
     }
-    to.flush()?;
-    write_summary(report, &mut io::stderr().lock())
+    for path in &settings.baseline_path {
+        let text = std::fs::read(path).map_err(|source| ScanFailure::Read { path: path.clone(), source })?;
+        let bad = |source| ScanFailure::Baseline { path: path.clone(), source };
+        options.baseline.add(&text).map_err(bad)?;
+    }
+    // The file of detect-secrets counts without being named, as an ignore file does.
+    if let Some(path) = tops.iter().map(|top| top.join(SECRETS_BASELINE)).find(|path| path.is_file()) {
+        let text = std::fs::read(&path).map_err(|source| ScanFailure::Read { path: path.clone(), source })?;
+        let bad = |source| ScanFailure::Baseline { path: path.clone(), source };
+        options.baseline.add(&text).map_err(bad)?;
+        options.leave_out.push(path);
+    }
+    options.leave_out.extend(settings.baseline_path.iter().chain(&settings.report_path).cloned());
+    Ok(options)
+}
+
+/// Name of the baseline of detect-secrets.
+const SECRETS_BASELINE: &str = ".secrets.baseline";
+
+/// The folders in which a configuration is looked for: the path itself if it is one, and unless called as gitleaks the
+/// folder of a file and the top of the repository around it.
+fn tops(settings: &Settings, target: &Target<'_>) -> Vec<PathBuf> {
+    let path = match target {
+        Target::Everything(path) | Target::History(path) | Target::Files(path) => *path,
+        Target::Input => Path::new("."),
+    };
+    let mut tops = Vec::new();
+    if path.is_dir() {
+        tops.push(path.to_owned());
+    }
+    if !settings.as_gitleaks {
+        if let Some(folder) = path.parent().filter(|_| path.is_file()) {
+            tops.push(folder.to_owned());
+        }
+        tops.extend(turnlock_scan::repository_top(path));
+    }
+    tops
+}
+
+/// Standard input, as far as files are read too.
+fn input(limit: u64) -> Result<Vec<u8>, ScanFailure> {
+    let mut bytes = Vec::new();
+    let read = io::stdin().lock().take(limit.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(ScanFailure::Input)?;
+    if bytes.len() as u64 > limit { Err(ScanFailure::InputTooLarge) } else { Ok(bytes) }
+}
+
+/// Says what was asked for without effect.
+fn warn(settings: &Settings, scanner: &Scanner) -> Result<(), ScanFailure> {
+    let mut warnings: Vec<String> = scanner.warnings().to_vec();
+    if settings.max_archive_depth > 0 {
+        warnings.push("--max-archive-depth has no effect: archives are not opened".to_owned());
+    }
+    if settings.says("warn") {
+        let mut to = io::stderr().lock();
+        for warning in warnings {
+            writeln!(to, "turnlock: warning: {}", printable(&warning)).map_err(ScanFailure::Write)?;
+        }
+    }
+    Ok(())
+}
+
+fn write(settings: &Settings, format: Format, report: &Report) -> io::Result<()> {
+    let redaction = Redaction::percent(settings.redact.unwrap_or(if settings.as_gitleaks { 0 } else { 100 }));
+    let file = settings.report_path.as_deref().filter(|path| *path != Path::new("-"));
+    match file {
+        // The report may show credentials: nobody else reads it.
+        Some(path) => {
+            let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+            write_as(format, redaction, false, report, &mut io::BufWriter::new(file))?;
+            if settings.verbose {
+                write_to_terminal(Format::Text, redaction, report)?;
+            }
+        }
+        None if settings.as_gitleaks && settings.report_path.is_none() => {
+            if settings.verbose {
+                write_to_terminal(Format::Text, redaction, report)?;
+            }
+        }
+        None => write_to_terminal(format, redaction, report)?,
+    }
+    let mut to = io::stderr().lock();
+    if settings.says("info") {
+        report::write_summary(report, &mut to)?;
+    }
+    if settings.report_unused_ignores {
+        for entry in &report.unused_ignores {
+            writeln!(to, "ignore entry names nothing: {}", printable(entry))?;
+        }
+    }
+    Ok(())
+}
+
+fn write_to_terminal(format: Format, redaction: Redaction, report: &Report) -> io::Result<()> {
+    let stdout = io::stdout().lock();
+    let colour = anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never;
+    write_as(format, redaction, colour, report, &mut io::BufWriter::new(stdout))
+}
+
+fn write_as(
+    format: Format,
+    redaction: Redaction,
+    colour: bool,
+    report: &Report,
+    to: &mut impl Write,
+) -> io::Result<()> {
+    match format {
+        Format::Text | Format::Template => report::write_text(report, redaction, colour, to)?,
+        Format::Json => report::write_json(report, redaction, to)?,
+        Format::TurnlockJson => report::write_full_json(report, redaction, to)?,
+        Format::Csv => report::write_csv(report, redaction, to)?,
+        Format::Junit => report::write_junit(report, redaction, to)?,
+        Format::Sarif => report::write_sarif(report, redaction, to)?,
+        Format::Html => report::write_html(report, redaction, to)?,
+    }
+    to.flush()
 }
 
 /// A bar on a terminal, nothing elsewhere.
-fn progress_bar() -> ProgressBar {
-    if !io::stderr().is_terminal() {
+fn progress_bar(settings: &Settings) -> ProgressBar {
+    if !io::stderr().is_terminal() || !settings.says("info") {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());

@@ -1,0 +1,91 @@
+//! Why a scan came to nothing.
+
+use std::io;
+use std::path::PathBuf;
+
+use turnlock_scan::ScanError;
+use turnlock_scan::config::ConfigError;
+use turnlock_scan::rule::RuleError;
+
+/// Why a scan came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ScanFailure {
+    /// The rules that came with the program cannot be used.
+    #[error(transparent)]
+    Rules(#[from] RuleError),
+    /// Nothing could be scanned.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// The configuration cannot be used.
+    #[error("the configuration cannot be used: {0}")]
+    Config(#[from] ConfigError),
+    /// Standard input failed.
+    #[error("standard input cannot be read")]
+    Input(#[source] io::Error),
+    /// Standard input never ends.
+    #[error("standard input is larger than --max-target-megabytes allows")]
+    InputTooLarge,
+    /// A file that an argument names cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The baseline is no JSON report.
+    #[error("the baseline {} is no JSON report", path.display())]
+    Baseline {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// What is no name of a finding.
+    #[error(
+        "{name:?} is no name of a finding: copy it from a report (file:rule:line, commit:file:rule:line, secret:…)"
+    )]
+    Name {
+        /// The text.
+        name: String,
+    },
+    /// The ignore file cannot be changed.
+    #[error("{} cannot be changed", path.display())]
+    IgnoreFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Git does not answer.
+    #[error("git does not tell where the hooks of {} are", path.display())]
+    Git {
+        /// The repository.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The hook cannot be written.
+    #[error("the hook {} cannot be written", path.display())]
+    Hook {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The report cannot be written.
+    #[error("the report cannot be written")]
+    Write(#[source] io::Error),
+    /// Neither flag nor extension tells the form of the report.
+    #[error("unknown report format: give --report-format, or end the report's name in .json, .csv or .sarif")]
+    Format,
+    /// A report by a template.
+    #[error("reports by a Go template are not written: use --format json or turnlock-json and a program such as jq")]
+    Template,
+    /// `--diagnostics` was given.
+    #[error("--diagnostics is not offered: measure the program from outside")]
+    Diagnostics,
+    /// `--store` was given and there is no store to ask.
+    #[error("--store needs a server to ask")]
+    NoStore,
+}

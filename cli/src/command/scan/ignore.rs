@@ -1,0 +1,117 @@
+//! `turnlock scan ignore`: names findings in `.turnlockignore`.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+use super::ScanFailure;
+
+/// Name of the file.
+const FILE: &str = ".turnlockignore";
+
+/// Arguments of `turnlock scan ignore`.
+///
+/// Names findings in `.turnlockignore`: by their place, as reports give it (commit:file:rule:line or file:rule:line), or
+/// by their credential wherever it stands (secret:…). Names by credential need a key, which the first call writes into
+/// the file; reports give such names from then on.
+#[derive(Debug, clap::Args)]
+pub(super) struct IgnoreArgs {
+    /// Names of findings; without any only the file and its key are made.
+    names: Vec<String>,
+
+    /// Why they are no leaks, for whoever reads the file.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+
+    /// The last day on which they are ignored.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    until: Option<chrono::NaiveDate>,
+
+    /// Folder with the file; by default the top of the repository around the working directory.
+    #[arg(long, value_name = "FOLDER")]
+    to: Option<PathBuf>,
+}
+
+impl IgnoreArgs {
+    pub(super) fn run(&self) -> Result<(), ScanFailure> {
+        if let Some(name) = self.names.iter().find(|name| !is_name(name)) {
+            return Err(ScanFailure::Name { name: name.clone() });
+        }
+        let top = || turnlock_scan::repository_top(Path::new(".")).unwrap_or_else(|| PathBuf::from("."));
+        let path = self.to.clone().unwrap_or_else(top).join(FILE);
+        let write = |source| ScanFailure::IgnoreFile { path: path.clone(), source };
+        let before = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(write(error)),
+        };
+        let mut added = String::new();
+        if !before.is_empty() && !before.ends_with('\n') {
+            added.push('\n');
+        }
+        if !before.lines().any(|line| line.starts_with("key ")) {
+            added.push_str(&format!(
+                "# Findings of `turnlock scan` that are no leaks.\nkey {}\n",
+                key().map_err(write)?
+            ));
+        }
+        let note = note(&self.reason, self.until);
+        let known = |name: &str| before.lines().any(|line| line.split(" #").next().unwrap_or(line).trim() == name);
+        let new: Vec<&String> = self.names.iter().filter(|name| !known(name)).collect();
+        for name in &new {
+            added.push_str(&format!("{name}{note}\n"));
+        }
+        // Appended in one call, so that two people at once lose nothing.
+        let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(write)?;
+        file.write_all(added.as_bytes()).map_err(write)?;
+        let (path, known) = (path.display(), self.names.len() - new.len());
+        writeln!(io::stdout().lock(), "{path}: {} added, {known} known", new.len()).map_err(ScanFailure::Write)
+    }
+}
+
+/// Whether `name` has the form of a finding's name.
+fn is_name(name: &str) -> bool {
+    if name.chars().any(char::is_control) || name.contains(" #") || name.starts_with('#') {
+        return false;
+    }
+    if let Some(digits) = name.strip_prefix("secret:") {
+        return digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    }
+    let mut parts = name.rsplitn(3, ':');
+    let line = parts.next().is_some_and(|line| line.parse::<u32>().is_ok());
+    line && parts.all(|part| !part.is_empty()) && name.matches(':').count() >= 2
+}
+
+fn note(reason: &str, until: Option<chrono::NaiveDate>) -> String {
+    let reason: String = reason.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+    match (until, reason.trim()) {
+        (None, "") => String::new(),
+        (None, reason) => format!("  # {reason}"),
+        (Some(until), "") => format!("  # until {until}"),
+        (Some(until), reason) => format!("  # until {until}: {reason}"),
+    }
+}
+
+fn key() -> io::Result<String> {
+    let mut bytes = [0; 32];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| io::Error::other("the system gives no random bytes"))?;
+    Ok(hex::encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_name;
+
+    #[test]
+    fn only_what_reports_give_is_a_name() {
+        let by_secret = format!("secret:{}", "0f".repeat(16));
+        for name in ["a.env:rule:3", "3f2a:a b/c.env:rule:12", "C:/x:rule:1", by_secret.as_str()] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "a.env", "a.env:rule", "a.env:rule:x", "a:b\n:3:4", "# a:b:3", "secret:12", "a.env::3"] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}

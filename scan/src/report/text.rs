@@ -1,0 +1,127 @@
+//! Findings for people: each credential once, with its places and how to ignore it.
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use turnlock_core::finding::Finding;
+
+use super::group::{Group, groups};
+use super::{Redaction, Report, Row, printable};
+use crate::coverage::Coverage;
+
+/// Most places of one credential that are listed.
+const MAX_PLACES: usize = 10;
+
+/// Most characters of a match that are shown.
+const MAX_SHOWN: usize = 200;
+
+/// How the parts of a report look.
+#[derive(Default)]
+struct Look {
+    title: Style,
+    faint: Style,
+    secret: Style,
+}
+
+impl Look {
+    fn coloured() -> Self {
+        Self {
+            title: Style::new().bold().fg_color(Some(AnsiColor::Red.into())),
+            faint: Style::new().dimmed(),
+            secret: Style::new().fg_color(Some(AnsiColor::Yellow.into())),
+        }
+    }
+}
+
+/// Writes the findings for people. `colour`: with the sequences by which a terminal sets colours; there are no other
+/// control characters.
+pub fn write_text(report: &Report, redaction: Redaction, colour: bool, to: &mut impl Write) -> io::Result<()> {
+    let look = if colour { Look::coloured() } else { Look::default() };
+    groups(report).iter().try_for_each(|group| credential(group, redaction, &look, to))
+}
+
+fn credential(group: &Group<'_>, redaction: Redaction, look: &Look, to: &mut impl Write) -> io::Result<()> {
+    let best = group.best;
+    let Look { title, faint, secret } = look;
+    let description = printable(&best.description);
+    write!(to, "{title}{}{title:#}", printable(&best.rule))?;
+    if !description.is_empty() {
+        write!(to, "  {description}")?;
+    }
+    writeln!(to, " {faint}(certainty {:.2}){faint:#}", best.certainty)?;
+    if !best.reason.is_empty() {
+        let reason = redaction.within(&best.reason, &String::from_utf8_lossy(best.secret.expose()));
+        writeln!(to, "    {}", printable(&reason))?;
+    }
+    if let Some(live) = &best.live {
+        let field = if live.field.is_empty() { String::new() } else { format!("#{}", live.field) };
+        let labels = if live.labels.is_empty() { "no label".to_owned() } else { live.labels.join(", ") };
+        let (path, field, labels) = (printable(&live.path), printable(&field), printable(&labels));
+        writeln!(to, "    is {path}{field} version {} ({labels})", live.version)?;
+    }
+    let matched = Row::new(best, redaction).r#match;
+    let matched = printable(&matched);
+    let cut = matched.char_indices().nth(MAX_SHOWN).map_or(matched.len(), |(at, _)| at);
+    let (shown, rest) = matched.split_at_checked(cut).unwrap_or((&matched, ""));
+    writeln!(to, "    {secret}{shown}{secret:#}{}", if rest.is_empty() { "" } else { "…" })?;
+    for finding in group.places.iter().take(MAX_PLACES) {
+        place(finding, look, to)?;
+    }
+    let unlisted = group.places.len().saturating_sub(MAX_PLACES);
+    if unlisted > 0 {
+        writeln!(to, "    and {unlisted} more places")?;
+    }
+    if let Some(name) = &best.secret_name {
+        writeln!(to, "        {faint}to ignore it wherever it stands: {name}{faint:#}")?;
+    }
+    Ok(())
+}
+
+fn place(finding: &Finding, look: &Look, to: &mut impl Write) -> io::Result<()> {
+    let faint = &look.faint;
+    let file = printable(&finding.place.file);
+    match finding.place.start_line {
+        0 => write!(to, "    {file}")?,
+        line => write!(to, "    {file}:{line}")?,
+    }
+    if let Some(commit) = &finding.commit {
+        let short = commit.id.get(..12).unwrap_or(&commit.id);
+        let day = commit.date.get(..10).unwrap_or(&commit.date);
+        write!(to, "  {faint}commit {short} by {} on {day}{faint:#}", printable(&commit.author))?;
+    }
+    writeln!(to, "\n        {faint}to ignore: {}{faint:#}", printable(&finding.ignore_name()))
+}
+
+/// Writes what was covered and what was not, for people.
+pub fn write_summary(report: &Report, to: &mut impl Write) -> io::Result<()> {
+    let Coverage { files, blobs, commits, bytes, binary, symlinks, allowed, omitted, omissions } = &report.coverage;
+    let (credentials, places) = (groups(report).len(), report.findings.len());
+    match (credentials, places) {
+        (0, _) => write!(to, "no leaks found")?,
+        (1, 1) => write!(to, "1 leak found")?,
+        (leaks, places) if leaks == places => write!(to, "{leaks} leaks found")?,
+        (leaks, places) => write!(to, "{leaks} leaks found in {places} places")?,
+    }
+    write!(to, "; read {files} files, {blobs} blobs of {commits} commits, {:.1} MB", *bytes as f64 / 1e6)?;
+    let passed = [(binary, "binary contents"), (symlinks, "links"), (allowed, "files that the configuration allows")];
+    let passed: Vec<String> =
+        passed.iter().filter(|(count, _)| **count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    if !passed.is_empty() {
+        write!(to, "; passed over {}", passed.join(", "))?;
+    }
+    writeln!(to)?;
+    for omission in omissions {
+        writeln!(to, "not covered: {}: {}", printable(&omission.what), printable(&omission.why.to_string()))?;
+    }
+    let unlisted = omitted.saturating_sub(omissions.len() as u64);
+    if unlisted > 0 {
+        writeln!(to, "not covered: {unlisted} more")?;
+    }
+    for warning in &report.warnings {
+        writeln!(to, "warning: {}", printable(warning))?;
+    }
+    for entry in &report.void_ignores {
+        writeln!(to, "ignore entry does not count: {}", printable(entry))?;
+    }
+    Ok(())
+}
