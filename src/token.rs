@@ -101,6 +101,19 @@ pub struct TokenEntry {
     pub uses_left: u64,
     /// Networks it may be used from; empty for all.
     pub bound_cidrs: Vec<IpNet>,
+    /// What templates in its policies stand for, when that is not its own name and metadata.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<Named>,
+}
+
+/// What templates in policies stand for. A token that a token makes takes over its maker's: whoever could choose it could
+/// choose whose paths the templates open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// `token.display_name`.
+    pub display_name: String,
+    /// `token.metadata.KEY`.
+    pub metadata: BTreeMap<String, String>,
 }
 
 impl TokenEntry {
@@ -112,6 +125,12 @@ impl TokenEntry {
     /// Whether it holds the policy that allows everything.
     pub fn is_root(&self) -> bool {
         self.policies.iter().any(|name| name == "root")
+    }
+
+    /// What templates in its policies stand for.
+    pub fn named(&self) -> Named {
+        let own = || Named { display_name: self.display_name.clone(), metadata: self.metadata.clone() };
+        self.named.clone().unwrap_or_else(own)
     }
 
     /// `service` or `batch`.

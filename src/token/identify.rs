@@ -184,9 +184,10 @@ fn merged_rules(tokens: &Tokens, parts: &Parts, entry: &TokenEntry, state: u64) 
 /// What templates in policies stand for.
 fn template_values(entry: &TokenEntry) -> TemplateValues {
     let mut values = TemplateValues::default();
-    values.set("token.display_name", entry.display_name.as_str());
-    for (key, value) in &entry.metadata {
-        values.set(format!("token.metadata.{key}"), value.as_str());
+    let named = entry.named();
+    values.set("token.display_name", named.display_name);
+    for (key, value) in named.metadata {
+        values.set(format!("token.metadata.{key}"), value);
     }
     values
 }

@@ -9,7 +9,7 @@ use turnlock_core::token::TokenKind;
 
 use super::life::{self, Bounds};
 use super::row;
-use super::{Caller, MAX_DEPTH, TokenEntry, Tokens};
+use super::{Caller, MAX_DEPTH, Named, TokenEntry, Tokens};
 use crate::barrier::{BarrierError, Changes};
 use crate::error::Error;
 use crate::mount::MountEntry;
@@ -52,6 +52,8 @@ pub struct Order<'a> {
     pub batch: bool,
     /// Never ends; for root tokens only.
     pub unending: bool,
+    /// What templates stand for instead of its own name and metadata.
+    pub named: Option<Named>,
     /// A text that the creator chose; drawn at random otherwise.
     pub id: Option<Protected>,
 }
@@ -118,17 +120,24 @@ impl Tokens {
             num_uses: order.num_uses,
             uses_left: order.num_uses,
             bound_cidrs: order.bound_cidrs,
+            named: order.named,
         };
         if let Some(parent) = order.parent {
             self.require_parent(parts, parent, &mut changes).await?;
         }
+        let chosen = order.id.is_some();
         let token = match (entry.batch, order.id) {
             (true, _) => self.seal_batch(&entry)?,
             (false, Some(id)) => id,
             (false, None) => self.draw(TokenKind::Service)?,
         };
         if !entry.batch {
-            self.put_rows(&mut changes, &self.hash(&token), &entry)?;
+            let hash = self.hash(&token);
+            // An id that was in use is free only after all that hung on it is swept: nothing of it may come back.
+            if chosen {
+                changes.require_absent(&self.view, &row::grave(&hash));
+            }
+            self.put_rows(&mut changes, &hash, &entry)?;
         }
         if !entry.batch || !changes.is_empty() {
             match self.barrier.commit(changes).await {

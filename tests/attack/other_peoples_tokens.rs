@@ -151,3 +151,29 @@ async fn races_on_a_limited_use_token_give_no_use_too_many() {
     assert_eq!(served, 5, "{statuses:?}");
     assert!(statuses.iter().all(|status| matches!(status, 200 | 403)), "{statuses:?}");
 }
+
+#[tokio::test]
+async fn a_chosen_id_does_not_bring_the_dead_back() {
+    let instance = with_mounts().await;
+    let root = instance.as_root();
+    super::write_policy(&instance, "parent", r#"path "auth/token/create" { capabilities = ["update"] }"#).await;
+    let fields = json!({"id": "chosen-by-hand", "policies": ["parent", "default"]});
+    assert_eq!(post(&root, "auth/token/create", fields.clone()).await.0, 200);
+    let parent = instance.api("chosen-by-hand");
+    done(post(&parent, "cubbyhole/mine", json!({"value": "tlk_canary_of_the_dead"})).await);
+    let (_, answer) = post(&parent, "auth/token/create", json!({})).await;
+    let child = instance.api(&text(&answer["auth"]["client_token"]));
+    assert_eq!(child.get("auth/token/lookup-self").await.0, 200);
+    done(post(&root, "auth/token/revoke", json!({"token": "chosen-by-hand"})).await);
+    denied(child.get("auth/token/lookup-self").await);
+    // Either the id stays taken until all of the dead is swept, or nothing of it is left.
+    let (status, answer) = post(&root, "auth/token/create", fields.clone()).await;
+    assert!(matches!(status, 200 | 400), "{answer}");
+    denied(child.get("auth/token/lookup-self").await);
+    assert_ne!(parent.get("cubbyhole/mine").await.0, 200);
+    done(post(&root, "auth/token/tidy", json!({})).await);
+    let (status, answer) = post(&root, "auth/token/create", fields).await;
+    assert!(status == 200 || answer["errors"].to_string().contains("exists"), "{status} {answer}");
+    denied(child.get("auth/token/lookup-self").await);
+    assert_eq!(parent.get("cubbyhole/mine").await.0, 404);
+}

@@ -91,3 +91,48 @@ async fn a_deny_with_a_hostile_value_denies_all_that_it_could_have_meant() {
         assert_eq!(holder.get("plain/open").await.0, 200);
     }
 }
+
+#[tokio::test]
+async fn nobody_chooses_what_its_own_templates_stand_for() {
+    let instance = with_mounts().await;
+    let root = instance.as_root();
+    write_policy(
+        &instance,
+        "team",
+        r#"
+        path "plain/team/{{token.metadata.team}}" { capabilities = ["read"] }
+        path "plain/name/{{token.display_name}}" { capabilities = ["read"] }
+        path "auth/token/create" { capabilities = ["create", "update"] }
+        path "auth/token/create/free" { capabilities = ["create", "update"] }
+        "#,
+    )
+    .await;
+    done(root.put("auth/token/roles/free", json!({"orphan": true, "allowed_policies": "team"})).await);
+    for path in ["plain/team/a", "plain/team/b", "plain/name/token-a", "plain/name/token-b"] {
+        done(root.put(path, json!({"value": path})).await);
+    }
+    let made = token_with(&instance, json!({"policies": ["team"], "meta": {"team": "a"}, "display_name": "a"})).await;
+    let parent = instance.api(&text(&made["client_token"]));
+    assert_eq!(parent.get("plain/team/a").await.0, 200);
+    for path in ["auth/token/create", "auth/token/create/free"] {
+        for kind in ["service", "batch"] {
+            for field in ["meta", "metadata"] {
+                let fields = json!({"policies": ["team"], field: {"team": "b"}, "display_name": "b", "type": kind});
+                let (status, answer) = parent.put(path, fields).await;
+                assert_eq!(status, 200, "{answer}");
+                let child = instance.api(&text(&answer["auth"]["client_token"]));
+                denied(child.get("plain/team/b").await);
+                denied(child.get("plain/name/token-b").await);
+                // It stands where its parent stands, and its own children too.
+                assert_eq!(child.get("plain/team/a").await.0, 200, "{path} {kind}");
+                assert_eq!(child.get("plain/name/token-a").await.0, 200, "{path} {kind}");
+                if kind == "service" {
+                    let (_, answer) = child.put("auth/token/create", json!({"meta": {"team": "b"}})).await;
+                    let grandchild = instance.api(&text(&answer["auth"]["client_token"]));
+                    denied(grandchild.get("plain/team/b").await);
+                    assert_eq!(grandchild.get("plain/team/a").await.0, 200);
+                }
+            }
+        }
+    }
+}

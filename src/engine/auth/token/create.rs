@@ -47,7 +47,9 @@ async fn create(call: &Call, role: Option<(&str, &Role)>, orphan: bool) -> Resul
         match call.parts.tokens.issue(&call.parts, mount, order, Changes::new()).await? {
             Issued::Done(response) => return Ok(*response),
             Issued::Conflict if call.request.fields.has("id") => {
-                return Err(Error::invalid("a token with this id exists, or the parent changed"));
+                return Err(Error::invalid(
+                    "a token with this id exists or is still being removed, or the parent changed",
+                ));
             }
             Issued::Conflict => {}
         }
@@ -129,7 +131,12 @@ fn order<'a>(call: &Call, parent: &'a Caller, role: Option<(&str, &Role)>, orpha
         period,
         renewable: fields.flag("renewable")?.unwrap_or(true) && role.is_none_or(|(_, role)| role.renewable),
         num_uses,
-        bound_cidrs: role.map(|(_, role)| role.token_bound_cidrs.clone()).unwrap_or_default(),
+        // A token that is bound to networks cannot shake them off; a role may say others.
+        bound_cidrs: role
+            .map(|(_, role)| role.token_bound_cidrs.clone())
+            .filter(|networks| !networks.is_empty())
+            .unwrap_or_else(|| parent.entry.bound_cidrs.clone()),
+        named: (!sudo).then(|| parent.entry.named()),
         batch,
         unending,
         id,
