@@ -94,16 +94,20 @@ async fn serve(
     }
 }
 
-/// The one policy decision, over the path that the handler gets.
+/// The one policy decision, over the path that the handler gets and over what the engine takes that path for.
 fn judge(call: &Call, route: &Route) -> Result<(), Error> {
     let Some(caller) = &call.caller else { return Ok(()) };
     let parameters: Vec<_> = call.request.fields.iter().collect();
-    let verdict = caller.acl.evaluate(&Question {
+    let question = Question {
         path: &call.request.path,
         operation: call.request.operation.into(),
         parameters: &parameters,
         wrap_ttl: call.request.wrap_ttl,
-    });
+    };
+    let verdict = match call.one_form()? {
+        Some(other) => caller.acl.evaluate_with(&question, &other),
+        None => caller.acl.evaluate(&question),
+    };
     let allowed = verdict.allowed && (route.access != Access::Sudo || verdict.sudo);
     if allowed { Ok(()) } else { Err(Error::Denied) }
 }

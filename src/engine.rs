@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use turnlock_core::Path;
 
 use crate::error::Error;
 use crate::mount::Mount;
@@ -59,6 +60,22 @@ impl EngineKind {
             Self::Token => auth::token::ROUTES,
             Self::Userpass => auth::userpass::ROUTES,
         }
+    }
+
+    /// The path below a mount of this kind that means the same as `below`, when `below` spells a name otherwise than the
+    /// engine keeps it, or is the older one of two paths. The door judges both.
+    pub fn one_form(self, below: &str) -> Option<String> {
+        match self {
+            Self::AppRole => respelled(below, "role/", str::to_lowercase),
+            Self::Userpass => respelled(below, "users/", auth::userpass::canonical),
+            Self::System => sys::one_form(below),
+            Self::Cubbyhole | Self::Identity | Self::Kv1 | Self::Kv2 | Self::Rotation | Self::Token => None,
+        }
+    }
+
+    /// Whether a mount of this kind may be removed or moved: those that every server has once could not be made again.
+    pub fn is_replaceable(self) -> bool {
+        matches!(self, Self::AppRole | Self::Kv1 | Self::Kv2 | Self::Userpass)
     }
 
     /// The `type` that clients see.
@@ -135,6 +152,14 @@ impl Call {
         self.parameters.value(name, self.request.path.as_str())
     }
 
+    /// The other path of what the request names; see [`EngineKind::one_form`].
+    pub fn one_form(&self) -> Result<Option<Path>, Error> {
+        let mount = &self.mount.entry;
+        let form = self.request.path.below(&mount.path).and_then(|below| mount.kind.one_form(below));
+        let path = form.map(|form| Path::parse(&format!("{}/{form}", mount.path)));
+        path.transpose().map_err(|reason| Error::invalid(reason.to_string()))
+    }
+
     /// Who asks. The door has let nobody without a token pass unless the route is open.
     pub fn caller(&self) -> Result<&Caller, Error> {
         self.caller.as_ref().ok_or(Error::Denied)
@@ -150,6 +175,14 @@ impl Parameters {
         let found = self.0.iter().find(|(key, _)| *key == name);
         found.and_then(|(_, range)| path.get(range.clone())).unwrap_or_default()
     }
+}
+
+/// `below` with the segment behind `prefix` in the form that `canonical` gives it, when that is another one.
+fn respelled(below: &str, prefix: &str, canonical: impl Fn(&str) -> String) -> Option<String> {
+    let rest = below.strip_prefix(prefix)?;
+    let (name, tail) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let form = canonical(name);
+    (form != name).then(|| format!("{prefix}{form}{tail}"))
 }
 
 /// What [`find`] found.

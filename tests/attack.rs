@@ -19,6 +19,7 @@ mod path_normalisation;
 mod policy_names;
 mod policy_templates;
 mod secrets_in_error_texts;
+mod spellings_and_aliases;
 mod unauthenticated_administration;
 mod user_enumeration;
 mod wildcards_and_deny;
@@ -50,6 +51,7 @@ fn every_class_of_attack_has_its_file() {
         "policy_names",
         "policy_templates",
         "secrets_in_error_texts",
+        "spellings_and_aliases",
         "unauthenticated_administration",
         "user_enumeration",
         "wildcards_and_deny",

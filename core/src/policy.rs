@@ -16,6 +16,7 @@ mod parameter;
 mod parse;
 mod pattern;
 mod template;
+mod verdict;
 
 #[cfg(test)]
 mod examples;
@@ -24,10 +25,11 @@ mod laws;
 
 use std::fmt;
 
-pub use acl::{Acl, Question, Reason, RuleName, Verdict};
+pub use acl::{Acl, Question};
 pub use parse::PolicyError;
 pub use pattern::PatternError;
 pub use template::TemplateValues;
+pub use verdict::{Reason, RuleName, Verdict};
 
 use crate::path::is_invisible;
 use parameter::Permissions;

@@ -24,6 +24,7 @@ pub use rekey::Rekeying;
 use std::sync::{Arc, LazyLock};
 
 use futures_util::future::BoxFuture;
+use turnlock_core::policy::PolicyName;
 
 use crate::engine::Route;
 use crate::error::Error;
@@ -58,6 +59,27 @@ static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
 /// What the engine answers.
 pub fn routes() -> &'static [Route] {
     &ROUTES
+}
+
+/// Older paths, and the newer ones that mean the same.
+const OLDER: [(&str, &str); 6] = [
+    ("mounts/auth/", "auth/"),
+    ("policy/", "policies/acl/"),
+    ("renew/", "leases/renew/"),
+    ("revoke/", "leases/revoke/"),
+    ("revoke-force/", "leases/revoke-force/"),
+    ("revoke-prefix/", "leases/revoke-prefix/"),
+];
+
+/// See [`EngineKind::one_form`](super::EngineKind::one_form).
+pub fn one_form(below: &str) -> Option<String> {
+    if below == "policy" {
+        return Some("policies/acl".to_owned());
+    }
+    let newer = OLDER.iter().find_map(|(older, newer)| Some(format!("{newer}{}", below.strip_prefix(older)?)));
+    let name = newer.as_deref().unwrap_or(below).strip_prefix("policies/acl/");
+    let policy = name.and_then(|name| PolicyName::parse(name).ok());
+    policy.map(|policy| format!("policies/acl/{policy}")).filter(|form| form != below).or(newer)
 }
 
 /// Answers the reads that probes make all the time, sealed or not, and that no audit record is written for.

@@ -5,13 +5,13 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::parameter::{Permissions, Unmet};
 use super::pattern::{Pattern, Shape, segments_match};
 use super::template::{Resolved, TemplateValues};
+use super::verdict::{Reason, RuleName, Verdict};
 use super::{Capabilities, Capability, Policy, PolicyName, Written};
 use crate::path::Path;
 
@@ -26,49 +26,6 @@ pub struct Question<'a> {
     pub parameters: &'a [(&'a str, &'a str)],
     /// How long the answer is to be wrapped, if it is.
     pub wrap_ttl: Option<Duration>,
-}
-
-/// The answer, and why. Holds nothing of the request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict<'a> {
-    /// Whether the operation may be done.
-    pub allowed: bool,
-    /// Whether the deciding rule also has `sudo`.
-    pub sudo: bool,
-    /// Why. For operators and callers with a grant to ask, not for the refused.
-    pub reason: Reason<'a>,
-}
-
-/// Why a verdict is as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason<'a> {
-    /// The policy `root`.
-    Root,
-    /// The rule grants it.
-    Granted(RuleName<'a>),
-    /// The rule denies it, whatever others grant.
-    Denied(RuleName<'a>),
-    /// No rule matches the path.
-    NoRule,
-    /// The deciding rule does not have the capability.
-    MissingCapability(RuleName<'a>, Capability),
-    /// The deciding rule requires this parameter.
-    MissingParameter(RuleName<'a>, &'a str),
-    /// The deciding rule denies a parameter or its value.
-    DeniedParameter(RuleName<'a>),
-    /// The deciding rule does not allow a parameter or its value.
-    ParameterNotAllowed(RuleName<'a>),
-    /// The deciding rule bounds the wrapping time, and the answer is not wrapped for a time within.
-    WrappingTtl(RuleName<'a>),
-}
-
-/// A rule as people find it again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RuleName<'a> {
-    /// The pattern, with its templates replaced.
-    pub pattern: &'a str,
-    /// The policies in which it stands, in order of their names.
-    pub policies: &'a [PolicyName],
 }
 
 /// The merged rules of a token's policies.
@@ -231,6 +188,23 @@ impl Acl {
         }
     }
 
+    /// As [`Acl::evaluate`], for a thing that also has the path `other`: the one form of a name that was spelled otherwise,
+    /// or the newer one of two paths. The path that was sent must be granted; besides, a deny of the other wins, and so
+    /// does a rule for it that is at least as specific. So a rule for a name holds for every spelling of it.
+    pub fn evaluate_with(&self, question: &Question<'_>, other: &Path) -> Verdict<'_> {
+        let verdict = self.evaluate(question);
+        if self.root || !verdict.allowed {
+            return verdict;
+        }
+        let decisive = |path: &Path| self.decisive(path.as_str(), question.operation.is_listing());
+        let decides = match (decisive(other), decisive(question.path)) {
+            (Decisive::Denied(_), _) => true,
+            (Decisive::Rule(other), Decisive::Rule(sent)) => other.pattern.specificity() >= sent.pattern.specificity(),
+            _ => false,
+        };
+        if decides { self.evaluate(&Question { path: other, ..*question }) } else { verdict }
+    }
+
     /// What is granted on a path, sorted, as `sys/capabilities` answers: `["root"]` for root, `["deny"]` for nothing.
     /// Conditions on parameters and wrapping are not looked at: they depend on the request.
     pub fn capabilities(&self, path: &Path) -> Vec<&'static str> {
@@ -356,32 +330,4 @@ fn compare(prefix: &str, text: &str, slash: &[u8]) -> Ordering {
 
 fn is_at_or_below(text: &str, folder: &str) -> bool {
     folder.is_empty() || text.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-impl fmt::Display for RuleName<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "path {:?} of policy ", self.pattern)?;
-        for (number, policy) in self.policies.iter().enumerate() {
-            write!(f, "{}{policy}", if number == 0 { "" } else { " and " })?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Reason<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Root => write!(f, "the root policy allows everything"),
-            Self::Granted(rule) => write!(f, "granted by {rule}"),
-            Self::Denied(rule) => write!(f, "denied by {rule}; a deny always wins"),
-            Self::NoRule => write!(f, "no rule of the token's policies matches the path"),
-            Self::MissingCapability(rule, capability) => {
-                write!(f, "{rule} does not grant {}", capability.as_str())
-            }
-            Self::MissingParameter(rule, parameter) => write!(f, "{rule} requires the parameter {parameter:?}"),
-            Self::DeniedParameter(rule) => write!(f, "{rule} denies a parameter or its value"),
-            Self::ParameterNotAllowed(rule) => write!(f, "{rule} does not allow a parameter or its value"),
-            Self::WrappingTtl(rule) => write!(f, "{rule} bounds the time for which the answer must be wrapped"),
-        }
-    }
 }

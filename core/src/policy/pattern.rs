@@ -105,6 +105,12 @@ impl Pattern {
         &self.text
     }
 
+    /// What stands in front in [`Pattern::rank`]: how specific a pattern is, whatever its text.
+    pub(super) fn specificity(&self) -> (usize, bool, Reverse<usize>) {
+        let (literal, whole, wildcards, ..) = self.rank();
+        (literal, whole, wildcards)
+    }
+
     /// Vault's order of the patterns with wildcards.
     pub(super) fn rank(&self) -> Rank<'_> {
         let body = self.text.strip_suffix('*').unwrap_or(&self.text);

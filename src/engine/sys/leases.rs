@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use turnlock_core::Path;
-use turnlock_core::policy::{Capability, Question};
+use turnlock_core::policy::{Capability, Question, Reason};
 
 use crate::engine::Access::{Sudo, Token};
 use crate::engine::auth::route;
@@ -78,8 +78,10 @@ async fn renew(call: &Call) -> Result<Response, Error> {
 }
 
 async fn revoke(call: &Call) -> Result<Response, Error> {
-    // No policy grants this unasked, so the grant on the path is the whole judgement.
-    if let Some(live) = call.parts.tokens.find_lease(&call.parts, &lease_id(call)?).await? {
+    let id = lease_id(call)?;
+    // No policy grants this unasked, so the grant on the path is enough.
+    granted_in_path(call, &id)?;
+    if let Some(live) = call.parts.tokens.find_lease(&call.parts, &id).await? {
         call.parts.tokens.revoke(&live.hash, Children::Die).await?;
     }
     Ok(Response::done())
@@ -114,22 +116,37 @@ async fn count(call: &Call) -> Result<Response, Error> {
 
 /// The id in the path, else in the body.
 fn lease_id(call: &Call) -> Result<String, Error> {
-    match call.parameter("id") {
-        "" => call.request.fields.required_string("lease_id"),
-        id => Ok(id.to_owned()),
-    }
+    let id = match call.parameter("id") {
+        "" => call.request.fields.required_string("lease_id")?,
+        id => id.to_owned(),
+    };
+    let path = Path::parse(id.trim_matches('/')).map_err(|_| Error::invalid("invalid lease"))?;
+    Ok(path.as_str().to_owned())
 }
 
 /// The lease, if the caller may reach it.
 async fn own(call: &Call, id: &str) -> Result<Live, Error> {
     let tokens = &call.parts.tokens;
+    let granted = granted_in_path(call, id)?;
     let live = tokens.find_lease(&call.parts, id).await?.ok_or_else(|| Error::invalid("invalid lease"))?;
-    let caller = call.caller()?;
-    if !call.parameter("id").is_empty() || tokens.is_at_or_below(&live, &caller.hash).await? {
-        return Ok(live);
+    let own = granted || tokens.is_at_or_below(&live, &call.caller()?.hash).await?;
+    if own { Ok(live) } else { Err(Error::Denied) }
+}
+
+/// Whether the policies allow the path with the id in it; an error when one denies it. An id in the body is judged as if
+/// it stood in the path, where the door has judged it already.
+fn granted_in_path(call: &Call, id: &str) -> Result<bool, Error> {
+    if !call.parameter("id").is_empty() {
+        return Ok(true);
     }
-    let in_path = format!("{}/{id}", call.request.path.as_str());
-    let path = Path::parse(&in_path).map_err(|_| Error::Denied)?;
-    let question = Question { path: &path, operation: Capability::Update, parameters: &[], wrap_ttl: None };
-    if caller.acl.evaluate(&question).allowed { Ok(live) } else { Err(Error::Denied) }
+    let sent = call.request.path.as_str();
+    let with_id = |path: &str| Path::parse(&format!("{path}/{id}")).map_err(|_| Error::Denied);
+    let (path, newer) = (with_id(sent)?, with_id(&sent.replacen("sys/re", "sys/leases/re", 1))?);
+    let question = |path| Question { path, operation: Capability::Update, parameters: &[], wrap_ttl: None };
+    let acl = &call.caller()?.acl;
+    let verdicts = [acl.evaluate(&question(&path)), acl.evaluate(&question(&newer))];
+    if verdicts.iter().any(|verdict| matches!(verdict.reason, Reason::Denied(_))) {
+        return Err(Error::Denied);
+    }
+    Ok(verdicts.iter().all(|verdict| verdict.allowed))
 }
