@@ -13,6 +13,7 @@ mod hidden_token_issuance;
 mod kept_values;
 mod lockout_bypass;
 mod mount_oracle;
+mod narrow_grants;
 mod non_expiring_tokens;
 mod other_peoples_tokens;
 mod path_normalisation;
@@ -45,6 +46,7 @@ fn every_class_of_attack_has_its_file() {
         "kept_values",
         "lockout_bypass",
         "mount_oracle",
+        "narrow_grants",
         "non_expiring_tokens",
         "other_peoples_tokens",
         "path_normalisation",

@@ -81,6 +81,17 @@ impl Fields {
         &self.text
     }
 
+    /// The fields of these names alone, for endpoints that set one thing and take no other along.
+    pub fn restricted_to(&self, names: &[&str]) -> Result<Self, Error> {
+        let kept: BTreeMap<&str, &RawValue> = self
+            .iter()
+            .filter(|(name, _)| names.contains(name))
+            .map(|(name, text)| serde_json::from_str(text).map(|value| (name, value)))
+            .collect::<Result<_, _>>()
+            .map_err(Error::internal)?;
+        Self::of(&kept)
+    }
+
     /// Refuses fields that are not in `known`; for endpoints that have no older clients to be lenient with.
     pub fn only(&self, known: &[&str]) -> Result<(), Error> {
         match self.spans.iter().all(|(name, _)| known.contains(&name.as_str())) {

@@ -57,3 +57,18 @@ async fn lockout_does_not_tell_who_exists() {
     assert_eq!(locked, login(&instance, "nobody", PASSWORD).await);
     assert_ne!(locked.0, 200);
 }
+
+#[tokio::test]
+async fn from_outside_its_networks_the_right_password_counts_like_a_wrong_one() {
+    let instance = with_user("anna").await;
+    let bound = json!({"token_bound_cidrs": ["192.0.2.0/24"]});
+    done(post(&instance.as_root(), "auth/userpass/users/anna", bound).await);
+    let mut answers = Vec::new();
+    for password in ["tlk_canary_wrong", "tlk_canary_wrong", "tlk_canary_wrong", "tlk_canary_wrong", PASSWORD] {
+        answers.push(login(&instance, "anna", password).await);
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "the right password looks different: {answers:?}");
+    // Five failures lock: had the fifth counted as a success, a sixth would still be tried.
+    assert_ne!(login(&instance, "anna", "tlk_canary_wrong").await, answers[0], "the right password starts anew");
+}

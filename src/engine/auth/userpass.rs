@@ -115,7 +115,6 @@ impl Attempt<'_> {
         let Some((user, revision)) = found.filter(|_| verified) else {
             return Err(Error::invalid("invalid username or password"));
         };
-        self.outcome = Outcome::Success;
         let mount = &call.mount.entry;
         let mut order = user.token.order(mount.config.token_type.as_deref());
         let prefix = mount.path.strip_prefix("auth/").unwrap_or_default().replace('/', "-");
@@ -128,6 +127,8 @@ impl Attempt<'_> {
         {
             return Err(Error::invalid("invalid username or password"));
         }
+        // Not before: a right password from elsewhere must count as a guess, or the count would tell that it is right.
+        self.outcome = Outcome::Success;
         let mut changes = Changes::new();
         // A user that is removed or changed during the hash gets no token.
         changes.require(&call.mount.view, &row(name), revision);
@@ -176,7 +177,8 @@ async fn write_password(call: &Call) -> Result<Response, Error> {
 async fn write_policies(call: &Call) -> Result<Response, Error> {
     let name = name_of(call)?;
     let (mut user, revision) = find(call, &name).await?.ok_or(Error::NotFound)?;
-    user.token.update(&call.request.fields)?;
+    // A grant on this path is no grant of the user's other settings.
+    user.token.update(&call.request.fields.restricted_to(&["token_policies", "policies"])?)?;
     store(call, &name, Some(revision), &user).await
 }
 

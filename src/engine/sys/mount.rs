@@ -139,6 +139,10 @@ async fn one(call: &Call, side: Side) -> Result<Response, Error> {
     };
     let path = match side {
         Side::Auth => format!("auth/{path}"),
+        // Clients tune auth mounts here, where no sudo is asked for; all else of them is below sys/auth only.
+        Side::Secret if !tune && (path == "auth" || path.starts_with("auth/")) => {
+            return Err(Error::invalid("auth mounts are enabled, shown and disabled at sys/auth"));
+        }
         Side::Secret => path.to_owned(),
     };
     match (call.request.operation, tune) {
@@ -346,9 +350,7 @@ async fn disable(call: &Call, path: &str) -> Result<Response, Error> {
         .change(|entries| {
             removed = entries.remove(path);
             match removed.as_ref().map(|entry| entry.kind) {
-                Some(EngineKind::System | EngineKind::Token | EngineKind::Cubbyhole | EngineKind::Identity) => {
-                    Err(Error::invalid("this mount cannot be disabled"))
-                }
+                Some(kind) if !kind.is_replaceable() => Err(Error::invalid("this mount cannot be disabled")),
                 _ => Ok(()),
             }
         })

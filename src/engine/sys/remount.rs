@@ -4,7 +4,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::mount::{mount_path, overlaps};
-use crate::engine::{Access, Call, EngineKind, Route};
+use crate::engine::{Access, Call, Route};
 use crate::error::Error;
 use crate::request::Operation;
 use crate::response::Response;
@@ -49,10 +49,7 @@ async fn remount(call: &Call) -> Result<Response, Error> {
         .mounts
         .change(|entries| {
             let mut entry = entries.remove(&from).ok_or_else(|| Error::invalid("no mount at \"from\""))?;
-            if matches!(
-                entry.kind,
-                EngineKind::System | EngineKind::Token | EngineKind::Cubbyhole | EngineKind::Identity
-            ) {
+            if !entry.kind.is_replaceable() {
                 return Err(Error::invalid("this mount cannot be moved"));
             }
             if overlaps(entries, &to) {

@@ -28,25 +28,25 @@ pub(super) struct Role {
     pub(super) token: TokenSettings,
 }
 
-/// The fields with a path of their own, and which fields of the role that path shows and takes.
-const FIELDS: &[(&str, &[&str])] = &[
-    ("policies", &["token_policies"]),
-    ("token-policies", &["token_policies"]),
-    ("bind-secret-id", &["bind_secret_id"]),
-    ("bound-cidr-list", &["secret_id_bound_cidrs"]),
-    ("secret-id-bound-cidrs", &["secret_id_bound_cidrs"]),
-    ("token-bound-cidrs", &["token_bound_cidrs"]),
-    ("secret-id-num-uses", &["secret_id_num_uses"]),
-    ("secret-id-ttl", &["secret_id_ttl"]),
-    ("period", &["token_period"]),
-    ("token-period", &["token_period"]),
-    ("token-num-uses", &["token_num_uses"]),
-    ("token-ttl", &["token_ttl"]),
-    ("token-max-ttl", &["token_max_ttl"]),
-    ("token-explicit-max-ttl", &["token_explicit_max_ttl"]),
-    ("token-no-default-policy", &["token_no_default_policy"]),
-    ("token-type", &["token_type"]),
-    ("local-secret-ids", &["local_secret_ids"]),
+/// The fields with a path of their own: that path, the field of the role, and the older name of the field.
+const FIELDS: &[(&str, &str, &str)] = &[
+    ("policies", "token_policies", "policies"),
+    ("token-policies", "token_policies", "policies"),
+    ("bind-secret-id", "bind_secret_id", ""),
+    ("bound-cidr-list", "secret_id_bound_cidrs", "bound_cidr_list"),
+    ("secret-id-bound-cidrs", "secret_id_bound_cidrs", "bound_cidr_list"),
+    ("token-bound-cidrs", "token_bound_cidrs", "bound_cidrs"),
+    ("secret-id-num-uses", "secret_id_num_uses", ""),
+    ("secret-id-ttl", "secret_id_ttl", ""),
+    ("period", "token_period", "period"),
+    ("token-period", "token_period", "period"),
+    ("token-num-uses", "token_num_uses", ""),
+    ("token-ttl", "token_ttl", ""),
+    ("token-max-ttl", "token_max_ttl", ""),
+    ("token-explicit-max-ttl", "token_explicit_max_ttl", ""),
+    ("token-no-default-policy", "token_no_default_policy", ""),
+    ("token-type", "token_type", ""),
+    ("local-secret-ids", "local_secret_ids", ""),
 ];
 
 impl Role {
@@ -212,46 +212,39 @@ fn checked_role_id(role_id: String) -> Result<String, Error> {
     Ok(role_id)
 }
 
-/// Names of the role's fields behind the path's last segment.
-fn field_names(call: &Call) -> Result<&'static [&'static str], Error> {
+/// The role's field behind the path's last segment, and its older name.
+fn field_of(call: &Call) -> Result<(&'static str, &'static str), Error> {
     let path = call.parameter("field");
-    FIELDS.iter().find(|(name, _)| *name == path).map(|(_, fields)| *fields).ok_or(Error::NoRoute)
+    let found = FIELDS.iter().find(|(name, ..)| *name == path);
+    found.map(|(_, field, older)| (*field, *older)).ok_or(Error::NoRoute)
 }
 
 pub(super) async fn read_field(call: &Call) -> Result<Response, Error> {
-    let names = field_names(call)?;
+    let (field, _) = field_of(call)?;
     let mut shown = of(call).await?.0.shown()?;
-    shown.retain(|name, _| names.contains(&name.as_str()));
+    shown.retain(|name, _| name == field);
     Response::data(&shown)
 }
 
 pub(super) async fn write_field(call: &Call) -> Result<Response, Error> {
-    let names = field_names(call)?;
+    let (field, older) = field_of(call)?;
     let (mut role, revision) = of(call).await?;
-    let fields = &call.request.fields;
-    let older = ["policies", "period", "bound_cidr_list", "bound_cidrs"];
-    // Only this field, whatever else the body holds.
-    let sent: Map<String, Value> = fields
-        .iter()
-        .filter(|(name, _)| names.contains(name) || older.contains(name))
-        .filter_map(|(name, text)| Some((name.to_owned(), serde_json::from_str(text).ok()?)))
-        .collect();
+    // Only this field, whatever else the body holds: a grant on its path is a grant of nothing else.
+    let sent = call.request.fields.restricted_to(&[field, older])?;
     if sent.is_empty() {
-        return Err(Error::invalid(format!("missing required field {:?}", names.first().unwrap_or(&""))));
+        return Err(Error::missing(field));
     }
-    role.update(&Fields::of(&sent)?)?;
+    role.update(&sent)?;
     store(call, Some((role.role_id.clone(), revision)), &role).await
 }
 
 pub(super) async fn clear_field(call: &Call) -> Result<Response, Error> {
-    let names = field_names(call)?;
+    let (field, _) = field_of(call)?;
     let (role, revision) = of(call).await?;
     let value = |role: &Role| serde_json::to_value(role).map_err(Error::internal);
     let (mut current, fresh) = (value(&role)?, value(&Role::fresh())?);
-    for name in names {
-        if let (Some(field), Some(default)) = (current.get_mut(*name), fresh.get(*name)) {
-            *field = default.clone();
-        }
+    if let (Some(field), Some(default)) = (current.get_mut(field), fresh.get(field)) {
+        *field = default.clone();
     }
     let mut cleared: Role = serde_json::from_value(current).map_err(Error::internal)?;
     cleared.update(&Fields::empty())?;
