@@ -30,6 +30,9 @@ pub enum TokenKind {
 }
 
 impl TokenKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Service, Self::Batch, Self::Wrapping];
+
     /// The prefix of the text form.
     pub fn prefix(self) -> &'static str {
         match self {
@@ -41,7 +44,7 @@ impl TokenKind {
 
     /// The kind that `text` claims to be by its prefix.
     pub fn of(text: &str) -> Option<Self> {
-        [Self::Service, Self::Batch, Self::Wrapping].into_iter().find(|kind| text.starts_with(kind.prefix()))
+        Self::ALL.into_iter().find(|kind| text.starts_with(kind.prefix()))
     }
 }
 

@@ -208,8 +208,11 @@ fn text_of(ip: IpAddr) -> String {
     ip.to_canonical().to_string()
 }
 
-/// A name of a field, cut to what a name needs: it is written in the clear.
+/// A name of a field, cut to what a name needs: it is written in the clear, unless it looks like a token.
 fn short(name: &str) -> String {
+    if is_token_like(name) {
+        return "(token)".to_owned();
+    }
     let end = name.char_indices().nth(128).map_or(name.len(), |(index, _)| index);
     name.get(..end).unwrap_or_default().to_owned()
 }
@@ -237,7 +240,8 @@ fn masked(path: &Path) -> String {
 
 fn is_token_like(segment: &str) -> bool {
     let foreign = ["hvs.", "hvb.", "hvr.", "s.", "b.", "r."];
-    TokenKind::of(segment).is_some()
+    // Anywhere in it, as in `token=…`.
+    TokenKind::ALL.into_iter().any(|kind| segment.contains(kind.prefix()))
         || (segment.len() >= 24 && foreign.into_iter().any(|prefix| segment.starts_with(prefix)))
 }
 
@@ -253,6 +257,7 @@ mod tests {
             ("auth/token/lookup/tlk_s_abc", "auth/token/lookup/(token)"),
             ("auth/token/lookup/hvs.CAESIJ0123456789abcdefghij", "auth/token/lookup/(token)"),
             ("secret/data/s.short", "secret/data/s.short"),
+            ("secret/data/token=tlk_b_abc", "secret/data/(token)"),
         ] {
             assert_eq!(Path::parse(path).map(|path| masked(&path)).as_deref(), Ok(written));
         }

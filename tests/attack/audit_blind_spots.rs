@@ -62,6 +62,11 @@ async fn no_record_shows_a_token_or_a_value() {
         format!("auth/token/lookup?token={victim}"),
         format!("secret/data/a?token={victim}"),
         format!("sys/wrapping/unwrap/{victim}"),
+        format!("secret/data/a?{victim}"),
+        format!("secret/data/a?{victim}=1"),
+        format!("secret/data/token={victim}"),
+        format!("secret/data/a/../{victim}"),
+        format!("{victim}"),
     ] {
         let _ = root.get(&path).await;
         let _ = instance.api("").get(&path).await;
@@ -70,6 +75,8 @@ async fn no_record_shows_a_token_or_a_value() {
         json!({"token": victim}),
         json!({"id": victim, "accessor": victim}),
         json!({"list": [victim], "deep": {"x": victim}}),
+        json!({&victim: 1}),
+        json!({format!("token={victim}"): 1}),
     ] {
         let _ = post(&root, "auth/token/lookup", body.clone()).await;
         let _ = post(&root, "auth/token/lookup-self", body).await;

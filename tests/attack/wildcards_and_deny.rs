@@ -166,3 +166,58 @@ async fn listing_alone_reads_nothing_and_reading_alone_lists_nothing() {
     assert_eq!(reader.get("plain/vault/one").await.0, 200);
     no_listing(&instance, &reader, "plain/vault").await;
 }
+
+#[tokio::test]
+async fn a_scan_of_rotations_leaves_out_what_is_denied_below() {
+    let instance = filled().await;
+    let root = instance.as_root();
+    for path in ["vault/one", "open/one", "open/deep/two"] {
+        done(root.put(&format!("rotation/definitions/secret/{path}"), json!({"field": "value"})).await);
+    }
+    let holder = holder_of(
+        &instance,
+        "rotation-scanner",
+        r#"
+        path "rotation/definitions/*" { capabilities = ["list", "scan", "read"] }
+        path "rotation/definitions/secret/vault/*" { capabilities = ["deny"] }
+        "#,
+    )
+    .await;
+    for (method, target) in [
+        ("SCAN", "/v1/rotation/definitions/"),
+        ("GET", "/v1/rotation/definitions?scan=true"),
+        ("SCAN", "/v1/rotation/definitions/secret"),
+    ] {
+        let answer = raw::call(&instance, method, target, holder.token(), "").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.body.contains("open/deep/two"), "{answer:?}");
+        assert!(!answer.body.contains("vault/one"), "a scan shows what is denied: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_denied_value_is_denied_in_every_form_that_the_api_takes() {
+    let instance = filled().await;
+    let rules = r#"
+        path "auth/token/create" { capabilities = ["create", "update", "sudo"]
+            denied_parameters = { "policies" = ["mighty"] "num_uses" = [0] } }
+    "#;
+    let holder = holder_of(&instance, "all-but-mighty", rules).await;
+    for policies in [
+        json!("mighty"),
+        json!(["mighty"]),
+        json!("MIGHTY"),
+        json!(" mighty "),
+        json!(["Mighty "]),
+        json!("default,mighty"),
+        json!("default, mighty ,x"),
+        json!(["default", "MIGHTY"]),
+        json!("\u{a0}mighty"),
+    ] {
+        denied(super::post(&holder, "auth/token/create", json!({"policies": policies})).await);
+    }
+    for uses in [json!(0), json!("0"), json!(" 0"), json!("00"), json!("+0"), json!(0.0), json!("-0")] {
+        denied(super::post(&holder, "auth/token/create", json!({"policies": "default", "num_uses": uses})).await);
+    }
+    assert_eq!(super::post(&holder, "auth/token/create", json!({"policies": "default", "num_uses": 1})).await.0, 200);
+}

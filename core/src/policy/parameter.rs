@@ -112,16 +112,20 @@ fn is_allowed(values: &BTreeSet<String>, json: &str) -> bool {
         || judge(json, 0, &mut |scalar| scalar.is_some_and(|text| values.iter().any(|value| glob(value, text))))
 }
 
-/// One denied element of a list is enough. Numbers are compared as numbers, so that `1e2` does not pass a denied `100`.
+/// One denied element is enough, in any form in which the API takes it: in a list, in a text with commas, with blanks
+/// around it, in another case. Numbers are compared as numbers, so that `1e2` does not pass a denied `100`.
 fn is_denied(values: &BTreeSet<String>, json: &str) -> bool {
     let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
-    values.is_empty()
-        || !judge(json, 0, &mut |scalar| {
-            scalar.is_none_or(|text| {
-                let same_number = |value: &String| number(text).is_some_and(|sent| number(value) == Some(sent));
-                !values.iter().any(|value| glob(value, text) || same_number(value))
-            })
+    let denied = |text: &str| {
+        let text = text.trim();
+        values.iter().any(|value| {
+            glob(value, text)
+                || glob(&value.to_lowercase(), &text.to_lowercase())
+                || number(text).is_some_and(|sent| number(value) == Some(sent))
         })
+    };
+    values.is_empty()
+        || !judge(json, 0, &mut |scalar| scalar.is_none_or(|text| !denied(text) && !text.split(',').any(denied)))
 }
 
 /// Asks `fits` about each scalar of a value, in lists too; all must fit. `None` is what cannot be compared: an object, a
@@ -204,6 +208,10 @@ mod tests {
             "[1, \"root\"]",
             "true",
             "[[100]]",
+            "\"x, root\"",
+            "\" ROOT \"",
+            "\"a,+100\"",
+            "[\"Root\"]",
         ] {
             assert!(is_denied(&denied, json), "{json}");
         }

@@ -65,24 +65,39 @@ pub(super) async fn read(call: &Call) -> Result<Response, Error> {
     Response::data(&shown)
 }
 
+/// Names directly below a folder; for a scan all below it that the caller may see.
 pub(super) async fn list(call: &Call) -> Result<Response, Error> {
     let folder = match call.parameter("name") {
-        "" => "definition/".to_owned(),
-        folder => format!("definition/{folder}/"),
+        "" => String::new(),
+        folder => format!("{folder}/"),
     };
     let recursive = call.request.operation == Operation::Scan;
     let mut names = Vec::new();
     let mut open = vec![String::new()];
     while let Some(below) = open.pop() {
-        for entry in call.mount.view.list(&format!("{folder}{below}")).await? {
-            match entry.ends_with('/') && recursive {
-                true => open.push(format!("{below}{entry}")),
-                false => names.push(format!("{below}{entry}")),
+        for entry in call.mount.view.list(&format!("definition/{folder}{below}")).await? {
+            let name = format!("{below}{entry}");
+            match recursive {
+                // A deny below the folder holds here too.
+                true if !may_see(call, &format!("{folder}{name}"))? => {}
+                true if entry.ends_with('/') => open.push(name),
+                _ => names.push(name),
             }
         }
     }
     names.sort();
     Response::keys(&names)
+}
+
+/// Whether the caller may list or scan the folder `name`, or read or list the rotation of that name.
+fn may_see(call: &Call, name: &str) -> Result<bool, Error> {
+    let Ok(path) = Path::parse(&format!("{}/definitions/{name}", call.mount.entry.path)) else { return Ok(false) };
+    let other = if path.is_folder() { Operation::Scan } else { Operation::Read };
+    let acl = &call.caller()?.acl;
+    Ok([Operation::List, other].into_iter().any(|operation| {
+        let question = Question { path: &path, operation: operation.into(), parameters: &[], wrap_ttl: None };
+        acl.evaluate(&question).allowed
+    }))
 }
 
 pub(super) async fn delete(call: &Call) -> Result<Response, Error> {
