@@ -40,6 +40,7 @@ pub(super) fn head(path: &str, head: &Head, early: &mut Entry) -> Result<Parsed,
     if let Some(token) = &token {
         early.token(token);
     }
+    once(head)?;
     framing(head)?;
     let query = query(head.uri.query().unwrap_or_default())?;
     let operation = operation(head, &query)?;
@@ -49,6 +50,16 @@ pub(super) fn head(path: &str, head: &Head, early: &mut Entry) -> Result<Parsed,
         return Err(Error::MediaType);
     }
     Ok(Parsed { operation, path, query, token, wrap_ttl: wrap_ttl(head)? })
+}
+
+/// Of two headers that decide, a proxy in front may have judged the one that is not taken here.
+fn once(head: &Head) -> Result<(), Error> {
+    for name in ["host", "authorization", "content-type", "x-vault-token", "x-vault-namespace", "x-vault-wrap-ttl"] {
+        if head.headers.get_all(name).iter().nth(1).is_some() {
+            return Err(Error::invalid(format!("header {name} stands twice")));
+        }
+    }
+    Ok(())
 }
 
 /// A length beside a chunked body, or an encoding other than `chunked` alone, is how requests are smuggled past a proxy.

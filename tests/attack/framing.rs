@@ -95,3 +95,27 @@ async fn a_header_cannot_be_broken_into_two() {
     let answer = raw::send(&instance, bytes.as_bytes()).await;
     assert!(answer.refused() && !answer.head.contains("\r\nX-Injected"), "{answer:?}");
 }
+
+#[tokio::test]
+async fn a_header_that_decides_stands_once() {
+    let instance = with_mounts().await;
+    let root = &instance.root;
+    for header in [
+        "X-Vault-Token: other".to_owned(),
+        format!("X-Vault-Token: {root}"),
+        "X-Vault-Namespace: root\r\nX-Vault-Namespace: other".to_owned(),
+        "X-Vault-Wrap-TTL: 60\r\nx-vault-wrap-ttl: 0".to_owned(),
+        "Host: other".to_owned(),
+        format!("Authorization: Bearer {root}\r\nAuthorization: Bearer other"),
+        "Content-Type: application/json\r\nContent-Type: application/merge-patch+json".to_owned(),
+    ] {
+        for order in
+            [format!("X-Vault-Token: {root}\r\n{header}\r\n"), format!("{header}\r\nX-Vault-Token: {root}\r\n")]
+        {
+            let bytes = format!("GET /v1/sys/mounts HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{order}\r\n");
+            let answer = raw::send(&instance, bytes.as_bytes()).await;
+            assert_eq!(answer.status, 400, "{header:?}: {answer:?}");
+            assert!(!answer.body.contains(root.as_str()) && !answer.body.contains("other"), "{answer:?}");
+        }
+    }
+}
