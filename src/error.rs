@@ -19,7 +19,8 @@ pub enum Error {
     #[error("nothing at this path")]
     NotFound,
     /// 404: no engine is mounted there, or the engine has no such route.
-    #[error("no handler for this route")]
+    // Clients match the words "no handler for route"; the path that they expect behind them is not repeated.
+    #[error("no handler for route: nothing is mounted there, or the engine has no such path")]
     NoRoute,
     /// 405: the route exists and does not support the operation.
     #[error("unsupported operation")]

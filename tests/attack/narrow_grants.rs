@@ -99,6 +99,9 @@ async fn mounts_that_cannot_be_made_again_are_neither_removed_nor_moved() {
         assert_eq!(status, 400, "{path}: {answer}");
     }
     assert_eq!(root.delete("sys/auth/token").await.0, 400);
+    for (status, answer) in [root.delete("sys/mounts").await, post(&root, "sys/mounts", json!({"type": "kv"})).await] {
+        assert_eq!(status, 405, "{answer}");
+    }
     mount(&instance, "elsewhere", json!({"type": "kv"})).await;
 }
 

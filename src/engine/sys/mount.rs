@@ -133,6 +133,9 @@ async fn list(call: &Call, side: Side) -> Result<Response, Error> {
 
 async fn one(call: &Call, side: Side) -> Result<Response, Error> {
     let below = call.parameter("path");
+    if below.is_empty() {
+        return Err(Error::Unsupported);
+    }
     let (path, tune) = match below.strip_suffix("/tune") {
         Some(path) => (path, true),
         None => (below, false),
