@@ -7,6 +7,7 @@ mod audit_file_as_write_primitive;
 mod crafted_requests;
 mod defaults_too_wide;
 mod denial_of_service;
+mod eavesdropping;
 mod forwarded_headers;
 mod framing;
 mod hidden_token_issuance;
@@ -40,6 +41,7 @@ fn every_class_of_attack_has_its_file() {
         "crafted_requests",
         "defaults_too_wide",
         "denial_of_service",
+        "eavesdropping",
         "forwarded_headers",
         "framing",
         "hidden_token_issuance",
@@ -64,6 +66,31 @@ fn every_class_of_attack_has_its_file() {
         let tests = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{class}: {error}"));
         assert!(tests.contains("#[tokio::test") || tests.contains("#[test]"), "{class} tests nothing");
         assert!(root.contains(&format!("mod {class};")), "{class} is not part of the program");
+    }
+}
+
+/// What the page on security names is there: every file, and every test.
+#[test]
+fn every_test_that_the_page_on_security_names_exists() {
+    let page = std::fs::read_to_string(top().join("SECURITY.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with('|'));
+    let named: Vec<_> = rows
+        .filter_map(|row| row.trim_end_matches('|').rsplit('|').next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(named.len() > 70, "{} names", named.len());
+    let folders = ["tests", "src", "agent/src", "core/src"];
+    let sources: String = folders
+        .into_iter()
+        .flat_map(|folder| crafted_requests::walk(&top().join(folder)))
+        .filter(|file| file.extension().is_some_and(|kind| kind == "rs"))
+        .map(|file| std::fs::read_to_string(file).unwrap())
+        .collect();
+    for name in named {
+        match name.contains('/') {
+            true => assert!(top().join(name).exists(), "{name} does not exist"),
+            false => assert!(sources.contains(&format!("fn {name}(")), "no test {name}"),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{done, enable_auth, post, with_mounts};
-use crate::harness::{Api, text};
+use crate::harness::{Api, rounds, text};
 
 async fn timed(api: &Api, path: &str, body: Value) -> (Duration, (u16, Value)) {
     let start = Instant::now();
@@ -24,6 +24,39 @@ fn alike(what: &str, mut one: Vec<Duration>, mut two: Vec<Duration>, bound: f64)
     let (first, second) = (median(&mut one), median(&mut two));
     let ratio = first.max(second) / first.min(second);
     assert!(ratio < bound, "{what}: medians of {first:.6} s and {second:.6} s");
+}
+
+/// How surely somebody who sees one time of each series tells which is the longer one's: 0.5 is chance, 1 is always.
+fn told_apart(one: &[Duration], two: &[Duration]) -> f64 {
+    let mut all: Vec<_> = one.iter().map(|time| (time, 0.0)).chain(two.iter().map(|time| (time, 1.0))).collect();
+    all.sort_by_key(|(time, _)| **time);
+    let (mut seen, mut above) = (0.0, 0.0);
+    for (_, second) in all {
+        above += second * seen;
+        seen += 1.0 - second;
+    }
+    let chance = above / (one.len() * two.len()) as f64;
+    chance.max(1.0 - chance)
+}
+
+/// Two series that were measured in turn tell no more than chance does: no further from one half than seven and a half of
+/// its standard deviations, so that more tries see smaller differences and a busy machine does not matter.
+#[track_caller]
+fn indistinguishable(what: &str, one: &[Duration], two: &[Duration]) {
+    let (first, second) = (one.len() as f64, two.len() as f64);
+    let deviation = ((first + second + 1.0) / (12.0 * first * second)).sqrt();
+    let told = told_apart(one, two);
+    println!("{what}: told apart with {told:.3} in {} tries, chance goes to {:.3}", one.len(), 0.5 + 7.5 * deviation);
+    assert!(told < 0.5 + 7.5 * deviation, "{what}: told apart with {told:.3}");
+}
+
+#[test]
+fn a_difference_of_a_tenth_of_the_spread_is_seen_in_enough_tries() {
+    let times =
+        |shift: u64| (0..4000u64).map(|at| Duration::from_nanos(at * 7919 % 100_000 + shift)).collect::<Vec<_>>();
+    assert!(told_apart(&times(0), &times(0)) < 0.51);
+    let told = told_apart(&times(0), &times(10_000));
+    assert!((0.58..0.62).contains(&told), "{told}");
 }
 
 #[tokio::test]
@@ -61,17 +94,25 @@ async fn an_unknown_role_id_looks_like_a_wrong_secret_id() {
     let stranger = instance.api("");
     let secret_id = "5b0b5c9e-6a53-4f0e-8d1f-0e3f5f2b7c11";
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
-    for _ in 0..300 {
-        let fields = json!({"role_id": role_id, "secret_id": secret_id});
-        let (time, one) = timed(&stranger, "auth/approle/login", fields).await;
-        known.push(time);
-        let fields = json!({"role_id": "8f14e45f-ceea-467f-a8d3-9a1c6b1e2d33", "secret_id": secret_id});
-        let (time, two) = timed(&stranger, "auth/approle/login", fields).await;
-        unknown.push(time);
+    let right = json!({"role_id": role_id, "secret_id": secret_id});
+    let wrong = json!({"role_id": "8f14e45f-ceea-467f-a8d3-9a1c6b1e2d33", "secret_id": secret_id});
+    for round in 0..rounds(4000, 300) {
+        // In turn, and neither always first.
+        let mut pairs = [(&right, &mut known), (&wrong, &mut unknown)];
+        if round % 2 == 1 {
+            pairs.reverse();
+        }
+        let mut answers = Vec::new();
+        for (fields, times) in pairs {
+            let (time, answer) = timed(&stranger, "auth/approle/login", fields.clone()).await;
+            times.push(time);
+            answers.push(answer);
+        }
+        let [one, two] = <[_; 2]>::try_from(answers).unwrap();
         assert_eq!(one, two);
         assert_eq!(one.0, 400);
     }
-    alike("approle", known, unknown, 1.6);
+    indistinguishable("an unknown role", &known, &unknown);
 }
 
 #[tokio::test]
@@ -85,18 +126,19 @@ async fn a_revoked_token_looks_like_an_unknown_or_malformed_one() {
     let clients = [revoked.as_str(), &unknown, "s.malformed", "tlk_s_"].map(|token| instance.api(token));
     let mut times: [Vec<Duration>; 4] = Default::default();
     let mut answers = Vec::new();
-    for _ in 0..300 {
-        for (client, times) in clients.iter().zip(&mut times) {
+    for round in 0..rounds(4000, 300) {
+        for place in 0..clients.len() {
+            let number = (round + place) % clients.len();
             let start = Instant::now();
-            answers.push(client.get("auth/token/lookup-self").await);
-            times.push(start.elapsed());
+            answers.push(clients[number].get("auth/token/lookup-self").await);
+            times[number].push(start.elapsed());
         }
     }
     answers.dedup();
     assert_eq!(answers.len(), 1, "{:?}", answers.iter().take(3).collect::<Vec<_>>());
     assert_eq!(answers[0].0, 403);
     let [revoked, others @ ..] = times;
-    for other in others {
-        alike("tokens", revoked.clone(), other, 1.6);
+    for (what, other) in ["an unknown token", "a malformed token", "a bare prefix"].into_iter().zip(others) {
+        indistinguishable(what, &revoked, &other);
     }
 }

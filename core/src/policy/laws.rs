@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::{Acl, Capability, Policy, Question, TemplateValues};
+use super::{Acl, Capability, Policy, Question, Reason, TemplateValues};
 use crate::path::Path;
 
 /// Pattern and capabilities, as written.
@@ -198,6 +198,21 @@ proptest! {
             prop_assert_eq!(ask(&plain), ask(&sent));
         }
         prop_assert_eq!(acl.capabilities(&plain), acl.capabilities(&sent));
+    }
+
+    #[test]
+    fn another_path_of_the_same_thing_only_takes_away(policies in policies(), sent in path_text(), other in path_text()) {
+        let acl = acl(&policies);
+        let (sent, other) = (Path::parse(&sent).unwrap(), Path::parse(&other).unwrap());
+        for operation in Capability::ALL {
+            let ask = |path| acl.evaluate(&Question { path, operation, parameters: &[], wrap_ttl: None });
+            let both = acl.evaluate_with(&Question { path: &sent, operation, parameters: &[], wrap_ttl: None }, &other);
+            prop_assert!(!both.allowed || ask(&sent).allowed);
+            prop_assert!(!both.allowed || !matches!(ask(&other).reason, Reason::Denied(_)));
+            if sent == other {
+                prop_assert_eq!(both, ask(&sent));
+            }
+        }
     }
 
     #[test]
