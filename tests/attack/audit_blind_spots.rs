@@ -66,7 +66,7 @@ async fn no_record_shows_a_token_or_a_value() {
         format!("secret/data/a?{victim}=1"),
         format!("secret/data/token={victim}"),
         format!("secret/data/a/../{victim}"),
-        format!("{victim}"),
+        victim.clone(),
     ] {
         let _ = root.get(&path).await;
         let _ = instance.api("").get(&path).await;
