@@ -28,8 +28,11 @@ use turnlock_scan::ignore_list::IgnoreList;
 use turnlock_scan::report::{Redaction, write_json, write_text};
 use turnlock_scan::{Options, Scanner};
 
+/// Panics where `bytes` break the law.
+pub type Law = fn(&[u8]);
+
 /// A law, by the name of its target and of its folder of seeds.
-pub const LAWS: &[(&str, fn(&[u8]))] = &[
+pub const LAWS: &[(&str, Law)] = &[
     ("audit_verify", audit_verify),
     ("fields", fields),
     ("mask", mask),
