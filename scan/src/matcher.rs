@@ -163,7 +163,10 @@ fn setting_at(index: usize, rule: &Rule, kind: Kind, text: &[u8], name: Range<us
     let Some(Setting { value, form }) = setting::of(text, &name) else { return };
     let bytes = text.get(value.clone()).unwrap_or_default();
     let good = match kind {
-        Kind::Password => shape::is_password(bytes, form),
+        Kind::Password => {
+            shape::is_password(bytes, form)
+                || (shape::is_data(form) && shape::is_word_password(bytes) && setting::is_beside_user(text, &name))
+        }
         Kind::Secret => {
             let chosen = || name::ends_with_secret(text.get(name.clone()).unwrap_or_default());
             shape::is_secret(bytes, form) || (chosen() && shape::is_data(form) && shape::is_password(bytes, form))

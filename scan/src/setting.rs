@@ -66,6 +66,21 @@ static LINE_START: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
 });
 
+/// A name of a user that is given a value.
+static USER: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    compile(
+        r#"(?i)(?:user(?:_?name)?|login|uid)["'\]]{0,2}[ \t]*(?:=>|:?=|:)[ \t]*(?:["'][^"'\s]{2,60}["']|[\w.@+-]{2,60}[ \t]*(?:$|[\r\n;,&#]))"#,
+    )
+});
+
+/// Whether a user is named in the lines beside the setting at `name` of `text`.
+pub(crate) fn is_beside_user(text: &[u8], name: &Range<usize>) -> bool {
+    const BEFORE_BYTES: usize = 160;
+    const AFTER_BYTES: usize = 120;
+    let near = text.get(name.start.saturating_sub(BEFORE_BYTES)..(name.end + AFTER_BYTES).min(text.len()));
+    USER.as_ref().zip(near).is_some_and(|(pattern, near)| pattern.is_match(near))
+}
+
 fn compile(pattern: &str) -> Option<Regex> {
     RegexBuilder::new(pattern).unicode(false).build().ok()
 }
@@ -321,6 +336,24 @@ mod tests {
         ] {
             let (found, value, how) = setting(text, "token").unwrap_or_else(|| panic!("nothing in {text}"));
             assert_eq!((found.trim_start_matches('-'), value, how), (name, "v4lu3", form), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_user_beside_a_password_is_seen() {
+        for text in [
+            "user = joe\npassword = opensesame\n",
+            "'username' => 'joe',\n'password' => 'opensesame',",
+            "password: opensesame\nlogin: joe\n",
+        ] {
+            let at = text.find("password").unwrap();
+            assert!(super::is_beside_user(text.as_bytes(), &(at..at + 8)), "{text}");
+        }
+        for text in
+            ["password = opensesame\n", "user = find_user(x)\npassword = opensesame\n", "users: 1\npassword: x\n"]
+        {
+            let at = text.find("password").unwrap();
+            assert!(!super::is_beside_user(text.as_bytes(), &(at..at + 8)), "{text}");
         }
     }
 

@@ -109,6 +109,17 @@ pub(crate) fn is_strong(password: &[u8]) -> bool {
     password.len() >= 8 && any(u8::is_ascii_digit) && any(u8::is_ascii_lowercase) && any(u8::is_ascii_uppercase)
 }
 
+/// Whether `value` can be a password of words; only what stands beside it tells.
+pub(crate) fn is_word_password(value: &[u8]) -> bool {
+    (6..=40).contains(&value.len())
+        && value.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'_' || *byte == b'-')
+        && !value.ends_with(b"_")
+        && !stands_in(value)
+        && !["pass", "pwd", "secret", "user", "login", "token", "field", "name"]
+            .iter()
+            .any(|word| memchr::memmem::find(value, word.as_bytes()).is_some())
+}
+
 /// `#login-form`, `.password`, `*:`: what selects an element of a page, or adorns a label.
 fn is_selector(value: &[u8]) -> bool {
     value.first().is_some_and(|byte| matches!(byte, b'#' | b'.' | b'*' | b'$' | b'@' | b'&' | b'!' | b'?' | b'%'))
