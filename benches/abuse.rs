@@ -1,7 +1,6 @@
 //! One client's abuse beside another's reads: the 99th percentile of a reader at 50 requests a second during each attack,
 //! against a control that burns as much processor time as the attackers do, elsewhere.
 
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -11,8 +10,9 @@ use tokio_rustls::TlsConnector;
 
 use crate::harness::Instance;
 use crate::load::{Connection, Tls, percentile, request};
-use crate::memory::resident;
+use crate::process::{Helper, processor_seconds, resident};
 use crate::reads::workload_token;
+use crate::verdict;
 
 const TIME: Duration = Duration::from_secs(10);
 const PERIOD: Duration = Duration::from_millis(20);
@@ -38,18 +38,20 @@ pub(crate) async fn run() {
         let attackers = Helper::start(&["attack", attack, &instance.port.to_string()]);
         let (mut latencies, highest) =
             tokio::join!(reader(&tls.connector, instance.port, &read, TIME), highest_memory(instance.pid(), TIME),);
-        let share = attackers.processor_seconds() / TIME.as_secs_f64();
+        let share = processor_seconds(attackers.pid()) / TIME.as_secs_f64();
         drop(attackers);
         let after = settled_memory(instance.pid(), before + 32.0).await;
         let burner = Helper::start(&["burn", &format!("{share:.3}")]);
         let mut control = reader(&tls.connector, instance.port, &read, TIME).await;
         drop(burner);
         let (attacked, control) = (percentile(&mut latencies, 0.99), percentile(&mut control, 0.99));
+        let (ratio, kept) = (attacked / control, after - before);
         println!(
-            "abuse {attack}: p99 {attacked:.2} ms, control {control:.2} ms burning {share:.2} cores, ratio {:.2} (goal 1.50); \
-             memory at most {highest:.0} MiB (goal 256), afterwards {:+.0} MiB (goal 32)",
-            attacked / control,
-            after - before
+            "abuse {attack}: p99 {attacked:.2} ms, control {control:.2} ms burning {share:.2} cores, ratio {ratio:.2} \
+             (goal 1.50: {}); memory at most {highest:.0} MiB (goal 256: {}), afterwards {kept:+.0} MiB (goal 32: {})",
+            verdict(ratio <= 1.5),
+            verdict(highest <= 256.0),
+            verdict(kept <= 32.0),
         );
     }
 }
@@ -88,31 +90,6 @@ async fn settled_memory(pid: u32, goal: f64) -> f64 {
             return now;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
-/// Attackers or burners in a process of their own; killed when dropped.
-struct Helper(Child);
-
-impl Helper {
-    fn start(arguments: &[&str]) -> Self {
-        let child =
-            Command::new(std::env::current_exe().unwrap()).args(arguments).stdin(Stdio::null()).spawn().unwrap();
-        Self(child)
-    }
-
-    fn processor_seconds(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-        ticks / 100.0
-    }
-}
-
-impl Drop for Helper {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{Instance, text};
 use crate::load::{Connection, Tls, request};
 use crate::reads::workload_token;
+use crate::verdict;
 
 const CHILDREN: usize = 20_000;
 const CLIENTS: usize = 32;
@@ -56,12 +57,13 @@ pub(crate) async fn run() {
     for token in &children {
         assert_eq!(connection.call(&lookup(token)).await.unwrap(), 403, "a child outlived its parent");
     }
-    assert!(answered < Duration::from_secs(30));
     println!(
-        "revoke {} children: answered after {:.3} s, a sample of {} refused after {:.3} s (goal: all within 1 s); every one refused when asked in turn",
+        "revoke {} children: answered after {:.3} s, and from then on every one of them refused; a sample of {} by {:.3} s \
+         (goal 1 s: {})",
         children.len(),
         answered.as_secs_f64(),
-        children.len() / 97 + 1,
-        sampled.as_secs_f64()
+        children.len().div_ceil(97),
+        sampled.as_secs_f64(),
+        verdict(answered <= Duration::from_secs(1)),
     );
 }

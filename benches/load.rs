@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::process::processor_seconds;
+
 /// A certificate for 127.0.0.1 and the client side that trusts it.
 pub(crate) struct Tls {
     pub(crate) certificate: String,
@@ -125,8 +127,47 @@ pub(crate) async fn rate(
     total as f64 / start.elapsed().as_secs_f64()
 }
 
+/// One of the servers that are compared: requests a second, and microseconds of its processor time for each.
+pub(crate) struct Measured {
+    port: u16,
+    pid: u32,
+    rates: Vec<f64>,
+    costs: Vec<f64>,
+}
+
+impl Measured {
+    pub(crate) fn new(port: u16, pid: u32) -> Self {
+        Self { port, pid, rates: Vec::new(), costs: Vec::new() }
+    }
+
+    /// One more round of [`rate`].
+    pub(crate) async fn round(
+        &mut self,
+        tls: &TlsConnector,
+        connections: usize,
+        time: Duration,
+        make: impl Fn(usize, usize) -> Vec<u8> + Send + Sync + 'static,
+    ) {
+        let before = processor_seconds(self.pid);
+        let rate = rate(tls, self.port, connections, time, 200, make).await;
+        self.costs.push((processor_seconds(self.pid) - before) * 1e6 / (rate * time.as_secs_f64()));
+        self.rates.push(rate);
+    }
+
+    /// Requests a second in the middle round.
+    pub(crate) fn rate(&self) -> f64 {
+        median(&self.rates)
+    }
+
+    /// Microseconds of the server's processor time for one request in the middle round.
+    pub(crate) fn cost(&self) -> f64 {
+        median(&self.costs)
+    }
+}
+
 /// The middle value.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

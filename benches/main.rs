@@ -11,6 +11,7 @@ mod children;
 mod harness;
 mod load;
 mod memory;
+mod process;
 mod reads;
 mod writes;
 
@@ -18,8 +19,11 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     // Peers, attackers and burners are processes of their own: this program, started with one of these words.
+    if matches!(arguments.first().map(String::as_str), Some("bare" | "attack" | "burn")) {
+        process::end_with_parent();
+    }
     match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["bare", ..] => return runtime.block_on(bare::serve(&arguments[1..])),
+        ["bare", port, folder] => return runtime.block_on(bare::serve(port.parse().unwrap(), folder.as_ref())),
         ["attack", kind, port] => return runtime.block_on(abuse::attack(kind, port.parse().unwrap())),
         ["burn", share] => return abuse::burn(share.parse().unwrap()),
         _ => {}
@@ -42,4 +46,9 @@ fn main() {
             abuse::run().await;
         }
     });
+}
+
+/// Whether a goal is met, in the words of the reports.
+fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "missed" }
 }

@@ -4,23 +4,19 @@ use std::time::{Duration, Instant};
 
 use crate::harness::Instance;
 use crate::load::{Tls, rate, request};
+use crate::process::resident;
 use crate::reads::workload_token;
+use crate::verdict;
 
 const SECRETS: usize = 100_000;
 const CLIENTS: usize = 64;
-
-/// Resident memory of a process in MiB.
-pub(crate) fn resident(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
-}
 
 pub(crate) async fn run() {
     let tls = Tls::fresh();
     let mut instance = Instance::start_tls(&tls.certificate, &tls.key).await;
     let token = workload_token(&instance).await;
-    println!("memory idle: {:.1} MiB (goal 25)", resident(instance.pid()));
+    let idle = resident(instance.pid());
+    println!("memory idle: {idle:.1} MiB (goal 25: {})", verdict(idle <= 25.0));
 
     let writer = token.clone();
     let made = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
@@ -33,11 +29,12 @@ pub(crate) async fn run() {
         })
         .await;
     }
-    println!("memory with {SECRETS} secrets, after writing them: {:.1} MiB", resident(instance.pid()));
+    let full = resident(instance.pid());
+    println!("memory with {SECRETS} secrets, after writing them: {full:.1} MiB (goal 120: {})", verdict(full <= 120.0));
 
     assert!(instance.stop().success());
     let clean = start_to_unsealed(&mut instance).await;
-    println!("memory with {SECRETS} secrets, after a start: {:.1} MiB (goal 120)", resident(instance.pid()));
+    println!("memory with {SECRETS} secrets, after a start: {:.1} MiB", resident(instance.pid()));
     let disk: u64 = std::fs::read_dir(instance.dir.path().join("data"))
         .unwrap()
         .filter_map(|entry| entry.unwrap().metadata().ok().filter(std::fs::Metadata::is_file))
@@ -46,7 +43,10 @@ pub(crate) async fn run() {
     println!("disk with {SECRETS} secrets, commit log: {:.1} MiB", disk as f64 / 1_048_576.0);
     instance.kill();
     let crashed = start_to_unsealed(&mut instance).await;
-    println!("start to unsealed with {SECRETS} secrets: {clean:.2} s (goal 0.20), after kill -9 {crashed:.2} s");
+    println!(
+        "start to unsealed with {SECRETS} secrets: {clean:.2} s (goal 0.20: {}), after kill -9 {crashed:.2} s",
+        verdict(clean <= 0.2)
+    );
 }
 
 async fn start_to_unsealed(instance: &mut Instance) -> f64 {

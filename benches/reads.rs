@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::bare::Bare;
 use crate::harness::{Instance, text};
-use crate::load::{Connection, Tls, median, rate, request};
+use crate::load::{Connection, Measured, Tls, request};
+use crate::verdict;
 
 const CONNECTIONS: usize = 16;
 const TIME: Duration = Duration::from_secs(3);
@@ -36,16 +37,21 @@ pub(crate) async fn run() {
     assert_eq!(probe.call(&read).await.unwrap(), 200);
     let bare = Bare::start(instance.dir.path(), probe.body()).await;
 
-    let (mut ours, mut limits) = (Vec::new(), Vec::new());
+    let (mut ours, mut limit) = (Measured::new(instance.port, instance.pid()), Measured::new(bare.port, bare.pid()));
     for _ in 0..ROUNDS {
-        let bytes = read.clone();
-        limits.push(rate(&tls.connector, bare.port, CONNECTIONS, TIME, 200, move |_, _| bytes.clone()).await);
-        let bytes = read.clone();
-        ours.push(rate(&tls.connector, instance.port, CONNECTIONS, TIME, 200, move |_, _| bytes.clone()).await);
+        for side in [&mut limit, &mut ours] {
+            let bytes = read.clone();
+            side.round(&tls.connector, CONNECTIONS, TIME, move |_, _| bytes.clone()).await;
+        }
     }
-    let (ours, limit) = (median(ours), median(limits));
+    let ratio = ours.rate() / limit.rate();
     println!(
-        "reads: {ours:.0}/s, bare axum and rustls {limit:.0}/s, ratio {:.2} (goal 0.70); {CONNECTIONS} connections, median of {ROUNDS}",
-        ours / limit
+        "reads: {:.0}/s, bare axum and rustls {:.0}/s, ratio {ratio:.2} (goal 0.70: {}); processor time of the server for \
+         each {:.1} µs and {:.1} µs; {CONNECTIONS} connections, median of {ROUNDS}",
+        ours.rate(),
+        limit.rate(),
+        verdict(ratio >= 0.7),
+        ours.cost(),
+        limit.cost(),
     );
 }
