@@ -119,10 +119,6 @@ impl Json {
     pub fn from_text(text: Vec<u8>) -> Self {
         Self(Protected::new(text))
     }
-
-    fn raw(&self) -> Result<&RawValue, Error> {
-        serde_json::from_slice(self.0.expose()).map_err(Error::internal)
-    }
 }
 
 impl Response {
@@ -207,48 +203,44 @@ impl Response {
 }
 
 impl Envelope {
+    /// By hand: `data` is JSON already, and a serializer would read it through once more to believe it.
     fn encode(&self, request_id: Uuid, warnings: &[String]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        // Reserved once: growing would leave copies of secrets behind in freed memory.
-        let payload = self.data.as_ref().map_or(0, |data| data.0.len());
-        let mut out = Zeroizing::new(Vec::with_capacity(if self.data_at_top { 2 } else { 1 } * payload + 2048));
-        let mut serializer = serde_json::Serializer::new(&mut *out);
-        let mut map = serializer.serialize_map(None).map_err(Error::internal)?;
-        self.members(&mut map, request_id, warnings)?;
-        map.end().map_err(Error::internal)?;
-        Ok(out)
-    }
-
-    fn members<M: serde::ser::SerializeMap>(
-        &self,
-        map: &mut M,
-        request_id: Uuid,
-        warnings: &[String],
-    ) -> Result<(), Error>
-    where
-        M::Error: Send + Sync + 'static,
-    {
-        let data = self.data.as_ref().map(Json::raw).transpose()?;
-        let mut put = || -> Result<(), M::Error> {
-            map.serialize_entry("request_id", &*request_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))?;
-            map.serialize_entry("lease_id", &self.lease.id)?;
-            map.serialize_entry("renewable", &self.lease.renewable)?;
-            map.serialize_entry("lease_duration", &self.lease.duration_seconds)?;
-            map.serialize_entry("data", &data)?;
-            map.serialize_entry("wrap_info", &self.wrap_info)?;
-            map.serialize_entry("warnings", &(!warnings.is_empty()).then_some(warnings))?;
-            map.serialize_entry("auth", &self.auth)
-        };
-        put().map_err(Error::internal)?;
-        if let (true, Some(data)) = (self.data_at_top, data) {
+        let data = self.data.as_ref().map_or(b"null".as_slice(), |data| data.0.expose());
+        let rare = self.auth.is_some() || self.wrap_info.is_some() || !warnings.is_empty();
+        let payload = if self.data_at_top { 2 } else { 1 } * data.len() + self.lease.id.len();
+        // Reserved once: growing would leave copies of secrets behind in freed memory. Not more than is needed, because
+        // all of it is wiped.
+        let mut out = Zeroizing::new(Vec::with_capacity(payload + if rare { 4096 } else { 256 }));
+        out.extend(b"{\"request_id\":\"");
+        out.extend(request_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
+        out.extend(b"\"");
+        member(&mut out, "lease_id", &self.lease.id)?;
+        member(&mut out, "renewable", &self.lease.renewable)?;
+        member(&mut out, "lease_duration", &self.lease.duration_seconds)?;
+        out.extend(b",\"data\":");
+        out.extend(data);
+        member(&mut out, "wrap_info", &self.wrap_info)?;
+        member(&mut out, "warnings", &(!warnings.is_empty()).then_some(warnings))?;
+        member(&mut out, "auth", &self.auth)?;
+        if self.data_at_top {
             const OWN: [&str; 8] =
                 ["request_id", "lease_id", "renewable", "lease_duration", "data", "wrap_info", "warnings", "auth"];
-            let members: BTreeMap<String, &RawValue> = serde_json::from_str(data.get()).map_err(Error::internal)?;
+            let members: BTreeMap<String, &RawValue> = serde_json::from_slice(data).map_err(Error::internal)?;
             for (name, value) in members.iter().filter(|(name, _)| !OWN.contains(&name.as_str())) {
-                map.serialize_entry(name, value).map_err(Error::internal)?;
+                member(&mut out, name, value)?;
             }
         }
-        Ok(())
+        out.push(b'}');
+        Ok(out)
     }
+}
+
+/// `,"NAME":VALUE`.
+fn member(out: &mut Vec<u8>, name: &str, value: &impl Serialize) -> Result<(), Error> {
+    out.push(b',');
+    serde_json::to_writer(&mut *out, name).map_err(Error::internal)?;
+    out.push(b':');
+    serde_json::to_writer(out, value).map_err(Error::internal)
 }
 
 impl Serialize for Auth {

@@ -17,27 +17,31 @@ pub(super) struct Timed<S> {
 
 struct Deadline {
     after: Duration,
-    sleep: Pin<Box<Sleep>>,
-    running: bool,
+    /// Wakes at the deadline or before it. Not set anew for each wait: a busy connection waits thousands of times a
+    /// second, and its timer rings once in `after` only to see that it is not time yet.
+    alarm: Pin<Box<Sleep>>,
+    waiting_since: Option<Instant>,
 }
 
 impl Deadline {
     fn new(after: Duration) -> Self {
-        Self { after, sleep: Box::pin(sleep(after)), running: false }
+        Self { after, alarm: Box::pin(sleep(after)), waiting_since: None }
     }
 
-    /// Passes on what is ready and stops the clock; while nothing is, lets it run out.
+    /// Passes on what is ready and ends the wait; while nothing is, lets the time run out.
     fn watch<T>(&mut self, poll: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
-            self.running = false;
+            self.waiting_since = None;
             return poll;
         }
-        if !self.running {
-            self.running = true;
-            self.sleep.as_mut().reset(Instant::now() + self.after);
+        let deadline = *self.waiting_since.get_or_insert_with(Instant::now) + self.after;
+        loop {
+            ready!(self.alarm.as_mut().poll(context));
+            if Instant::now() >= deadline {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.alarm.as_mut().reset(deadline);
         }
-        ready!(self.sleep.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
