@@ -1,8 +1,9 @@
 //! The audit: what was asked and answered, on a chain that proves itself. Who cannot be recorded is not served.
 //!
-//! Handlers finish their records themselves ([`Entry`]); one thread chains and writes them in batches and answers each
-//! waiter. Health, seal status and leader are not recorded: probes ask for them all the time and they reveal nothing.
+//! Requests finish their records themselves ([`Entry`]); whoever finds the device free chains and writes what waits
+//! ([`writer`]). Health, seal status and leader are not recorded: probes ask for them all the time and they reveal nothing.
 
+mod device;
 mod entry;
 mod file;
 mod tail;
@@ -23,7 +24,7 @@ use crate::clock::SharedClock;
 use crate::error::Error;
 pub use entry::Entry;
 pub use file::{OpenError, files};
-use writer::{Item, Refusal, Writer};
+use writer::{Order, Record, Refusal, Writer};
 
 /// How long a request waits for its record before it is refused.
 pub const DEADLINE: Duration = Duration::from_secs(2);
@@ -89,7 +90,7 @@ impl Audit {
         let keys = Arc::new(Keys { hmac: barrier.hmac_key("audit")?, signer });
         self.keys.store(Some(keys.clone()));
         if let Some(writer) = &self.writer {
-            writer.push(Item::Keys(Some(keys)));
+            writer.order(Order::Keys(Some(keys)));
         }
         Ok(())
     }
@@ -98,7 +99,7 @@ impl Audit {
     pub fn lock(&self) {
         self.keys.store(None);
         if let Some(writer) = &self.writer {
-            writer.push(Item::Keys(None));
+            writer.order(Order::Keys(None));
         }
     }
 
@@ -125,7 +126,7 @@ impl Audit {
     /// Opens the file anew, after it was moved away.
     pub fn reopen(&self) {
         if let Some(writer) = &self.writer {
-            writer.push(Item::Reopen);
+            writer.order(Order::Reopen);
         }
     }
 
@@ -158,7 +159,7 @@ impl Audit {
 
     async fn write(&self, writer: &Writer, kind: Kind, members: Vec<u8>) -> Result<u64, Error> {
         let (done, answer) = oneshot::channel();
-        writer.submit(Item::Record { kind, members, done }).map_err(Error::from)?;
+        writer.submit(Record { kind, members, done }).map_err(Error::from)?;
         match tokio::time::timeout(self.deadline, answer).await {
             Ok(Ok(Ok(ticket))) => Ok(ticket),
             Ok(Ok(Err(refusal))) => Err(refusal.into()),
@@ -174,7 +175,7 @@ impl Audit {
     pub async fn close(&self) {
         let Some(writer) = &self.writer else { return };
         let (done, closed) = oneshot::channel();
-        writer.push(Item::Close(done));
+        writer.order(Order::Close(done));
         if tokio::time::timeout(self.deadline, closed).await.is_err() {
             tracing::error!("the audit device did not end in time; its last checkpoint may be missing");
         }

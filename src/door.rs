@@ -11,13 +11,13 @@ use crate::request::{Operation, Request};
 use crate::response::{Content, Response};
 use crate::server::Server;
 
-/// Serves one request. Whatever the outcome, its audit record is written before this returns; when it cannot be, the
-/// answer is [`Error::Unavailable`].
-pub async fn enter(server: &Arc<Server>, request: Request) -> Result<Response, Error> {
+/// Serves one request, whose record is `entry`. Whatever the outcome, the record is written before this returns; when it
+/// cannot be, the answer is [`Error::Unavailable`].
+pub async fn enter(server: &Arc<Server>, request: Request, mut entry: Entry) -> Result<Response, Error> {
     if let Some(answer) = sys::probe(server, &request).await {
         return answer;
     }
-    let mut entry = server.audit.entry(&request);
+    entry.request(&request);
     let mut written = Written::default();
     let outcome = serve(server, request, &mut entry, &mut written).await;
     // The effect and its record became durable side by side; the answer waits for both.

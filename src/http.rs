@@ -22,12 +22,17 @@ use http_body_util::BodyExt as _;
 use turnlock_core::Protected;
 use uuid::Uuid;
 
+use crate::audit::Entry;
 use crate::door;
 use crate::error::Error;
 use crate::request::{Fields, Operation, Peer, Request};
 use crate::response::Response;
 use crate::server::Server;
 use limits::{Budget, Limits};
+
+/// What a request takes of its connection's turn, which has 128: a client that sends many at once, without waiting for
+/// answers, gets four of them before it is the others' turn.
+const TURN: usize = 32;
 
 /// What every request of the edge needs.
 struct Edge {
@@ -43,6 +48,9 @@ pub fn router(server: Arc<Server>, limits: Limits) -> Router {
 }
 
 async fn serve(State(edge): State<Arc<Edge>>, request: http::Request<Body>) -> http::Response<Body> {
+    for _ in 0..TURN {
+        tokio::task::coop::consume_budget().await;
+    }
     let id = Uuid::new_v4();
     let (head, body) = request.into_parts();
     let head_only = head.method == http::Method::HEAD;
@@ -60,9 +68,9 @@ async fn answer_v1(edge: &Arc<Edge>, id: Uuid, path: &str, head: &Head, body: Bo
     let server = &edge.server;
     let peer = parse::peer(head, &edge.limits);
     let received = server.clock.now();
-    let mut early = server.audit.early(id, received, peer);
+    let mut entry = server.audit.entry(id, received, peer);
     let parsed = async {
-        let parsed = parse::head(path, head, &mut early)?;
+        let parsed = parse::head(path, head, &mut entry)?;
         let body = read_body(edge, head, parsed.token.as_ref(), body).await?;
         // The bytes of the body count until the request is answered.
         let (text, held) = body;
@@ -72,7 +80,7 @@ async fn answer_v1(edge: &Arc<Edge>, id: Uuid, path: &str, head: &Head, body: Bo
     let (parsed, fields, held) = match parsed.await {
         Ok(parsed) => parsed,
         Err(error) => {
-            door::refuse(server, early, &error).await?;
+            door::refuse(server, entry, &error).await?;
             return Err(error);
         }
     };
@@ -87,15 +95,15 @@ async fn answer_v1(edge: &Arc<Edge>, id: Uuid, path: &str, head: &Head, body: Bo
         peer,
         received,
     };
-    enter(server.clone(), request, held).await
+    enter(server.clone(), request, entry, held).await
 }
 
 /// Through the door. A write runs in a task of its own, so that a client that goes away cannot cut it in half; a panic
 /// ends one request and nothing else.
-async fn enter(server: Arc<Server>, request: Request, held: limits::Held) -> Result<Response, Error> {
+async fn enter(server: Arc<Server>, request: Request, entry: Entry, held: limits::Held) -> Result<Response, Error> {
     let write = request.operation != Operation::Read && request.operation.is_write();
     let work = async move {
-        let outcome = door::enter(&server, request).await;
+        let outcome = door::enter(&server, request, entry).await;
         drop(held);
         outcome
     };

@@ -66,9 +66,18 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     }
 }
 
-/// Drives the server, or what serves beside commands: a thread for each core.
+/// Drives the server, or what serves beside commands: a thread for each core, and two at least, because a disk that hangs
+/// can hold up one of them.
 fn multi_threaded(command: impl Future<Output = Outcome>) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // A page of 2 MiB for every corner of memory that is in use would make an idle server several times as large.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+    let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        // Under a flood a client that has waited is noticed after this many turns of others; the default is 61.
+        .event_interval(8)
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| Failure::file("the runtime cannot start", &error))?;
     runtime.block_on(Box::pin(command))
 }

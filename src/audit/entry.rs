@@ -44,29 +44,9 @@ pub struct Entry {
 }
 
 impl Audit {
-    /// The record of a parsed request. While the server is sealed it has no hashes: the key is behind the barrier.
-    pub fn entry(&self, request: &Request) -> Entry {
-        let mut entry = self.early(request.id, request.received, request.peer);
-        entry.operation = Some(request.operation);
-        entry.path = Some(masked(&request.path));
-        entry.wrap_ttl = request.wrap_ttl.map(|ttl| ttl.as_secs());
-        if let Some(keys) = &entry.keys {
-            entry.token = request.token.as_ref().map(|token| keys.digest(token.expose()));
-            entry.fields = request
-                .fields
-                .iter()
-                .take(MAX_FIELDS)
-                .map(|(name, json)| (short(name), keys.digest(&value_of(json))))
-                .collect();
-            entry.fields_omitted = request.fields.iter().skip(MAX_FIELDS).count();
-            let query = request.query.0.iter().take(MAX_FIELDS);
-            entry.query = query.map(|(name, value)| (short(name), keys.digest(value.as_bytes()))).collect();
-        }
-        entry
-    }
-
-    /// The record of a request that was refused before it could be parsed.
-    pub fn early(&self, id: Uuid, received: DateTime<Utc>, peer: Peer) -> Entry {
+    /// The record of a request of which nothing is parsed yet. While the server is sealed it gets no hashes: their key
+    /// is behind the barrier.
+    pub fn entry(&self, id: Uuid, received: DateTime<Utc>, peer: Peer) -> Entry {
         Entry {
             keys: self.keys.load_full(),
             id,
@@ -91,6 +71,17 @@ impl Audit {
 }
 
 impl Entry {
+    /// Adds what a request asks for, once it is parsed whole.
+    pub fn request(&mut self, request: &Request) {
+        self.wrap_ttl = request.wrap_ttl.map(|ttl| ttl.as_secs());
+        let Some(keys) = &self.keys else { return };
+        let fields = request.fields.iter().take(MAX_FIELDS);
+        self.fields = fields.map(|(name, json)| (short(name), keys.digest(&value_of(json)))).collect();
+        self.fields_omitted = request.fields.iter().skip(MAX_FIELDS).count();
+        let query = request.query.0.iter().take(MAX_FIELDS);
+        self.query = query.map(|(name, value)| (short(name), keys.digest(value.as_bytes()))).collect();
+    }
+
     /// Adds who asks.
     pub fn caller(&mut self, caller: &Caller) {
         let accessor = self.keys.as_ref().filter(|_| !caller.entry.accessor.is_empty());
@@ -103,17 +94,17 @@ impl Entry {
         self.mount = Some(mount.clone());
     }
 
-    /// Sets the operation, once it is known that an update creates.
+    /// Adds the operation; again, once it is known that an update creates.
     pub fn operation(&mut self, operation: Operation) {
         self.operation = Some(operation);
     }
 
-    /// Adds the path of a request that was refused before it was parsed whole.
+    /// Adds the path.
     pub fn path(&mut self, path: &Path) {
         self.path = Some(masked(path));
     }
 
-    /// Adds the token of a request that was refused before it was parsed whole.
+    /// Adds the token that was sent.
     pub fn token(&mut self, token: &Protected) {
         self.token = self.keys.as_ref().map(|keys| keys.digest(token.expose()));
     }

@@ -44,7 +44,8 @@ pub(super) struct AuditFile {
     rotate_age: Duration,
     /// Shared with the thread that syncs.
     file: Arc<File>,
-    regular: bool,
+    /// Not a pipe or another device.
+    pub(super) regular: bool,
     length: u64,
     first_seq: u64,
     begun: DateTime<Utc>,
@@ -177,11 +178,16 @@ impl AuditFile {
         Ok(())
     }
 
+    /// Whether it is time for a new file by this one's size.
+    pub(super) fn is_large(&self) -> bool {
+        self.regular && self.length >= self.rotate_bytes
+    }
+
     /// Begins a new file when this one is large or old enough.
     pub(super) fn rotate_if_due(&mut self, clock: &SharedClock) -> io::Result<bool> {
         let age = (clock.now() - self.begun).to_std().unwrap_or_default();
         let old = !self.rotate_age.is_zero() && age >= self.rotate_age && self.chain.seq > self.first_seq;
-        if !self.regular || !(old || self.length >= self.rotate_bytes) {
+        if !self.regular || !(old || self.is_large()) {
             return Ok(false);
         }
         self.file.sync_data()?;

@@ -10,7 +10,7 @@ use turnlock_core::Protected;
 use turnlock_core::audit::{FlawKind, Proof, verify};
 use uuid::Uuid;
 
-use super::{Audit, AuditConfig, Written, files};
+use super::{Audit, AuditConfig, Entry, Written, files};
 use crate::clock::SystemClock;
 use crate::error::Error;
 use crate::request::{Fields, Operation, Peer, Query, Request};
@@ -44,8 +44,18 @@ fn request() -> Request {
     }
 }
 
+fn entry(audit: &Audit) -> Entry {
+    let request = request();
+    let mut entry = audit.entry(request.id, request.received, request.peer);
+    entry.path(&request.path);
+    request.token.iter().for_each(|token| entry.token(token));
+    entry.operation(request.operation);
+    entry.request(&request);
+    entry
+}
+
 async fn record(audit: &Audit) -> Result<(), Error> {
-    let mut entry = audit.entry(&request());
+    let mut entry = entry(audit);
     let written = audit.intent(&mut entry).await?;
     audit.answer(entry.outcome(&Ok(Response::done())), &written).await
 }
@@ -124,11 +134,7 @@ fn open_full() -> Audit {
     // size limit is reached behaves alike, and this one takes no byte at all.
     let folder = tempfile::tempdir().unwrap();
     let audit = open(&config(&folder.path().join("audit.log")));
-    audit
-        .writer
-        .as_ref()
-        .unwrap()
-        .push(super::Item::Swap(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap()));
+    audit.writer.as_ref().unwrap().swap(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
     audit
 }
 
@@ -145,7 +151,51 @@ async fn a_file_that_is_written_by_another_process_is_refused() {
 async fn without_a_device_nothing_waits() {
     let audit = Audit::dangerous_without_device();
     record(&audit).await.unwrap();
-    audit.answer(&audit.entry(&request()), &Written::default()).await.unwrap();
+    audit.answer(&entry(&audit), &Written::default()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn records_of_many_at_once_are_all_answered_and_form_one_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder.path().join("audit.log"));
+    let audit = Arc::new(open(&config));
+    let tasks = (0..32).map(|_| {
+        let audit = audit.clone();
+        tokio::spawn(async move {
+            for _ in 0..50 {
+                record(&audit).await.unwrap();
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    audit.close().await;
+    // Each is recorded as a request and as an answer; the file has a header.
+    assert_eq!(proof(&config.path).unwrap().records, 2 * 32 * 50 + 1);
+}
+
+#[tokio::test]
+async fn a_write_that_hangs_holds_up_nobody_who_comes_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut audit = open(&config(&folder.path().join("audit.log")));
+    audit.deadline = Duration::from_millis(20);
+    let hanging = audit.writer.as_ref().unwrap().hang();
+    // On the only thread of this runtime: a wait for the device would never end.
+    for _ in 0..2 {
+        let error = record(&audit).await.unwrap_err();
+        assert_eq!((error.status(), error.to_string().contains("in time")), (503, true));
+    }
+    assert!(audit.trouble().is_some());
+    drop(hanging);
+    let recovered = async {
+        while audit.trouble().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), recovered).await.unwrap();
+    audit.deadline = super::DEADLINE;
+    record(&audit).await.unwrap();
 }
 
 // A device that answered late once was refused for ever: the flag was only cleared by a write, and none was let through.

@@ -1,6 +1,11 @@
-//! The two threads of an audit device: one chains and writes records in batches, one brings them to the disk.
+//! The way of a record into the file and to the disk: who finds the device free writes what waits, his own record and those
+//! of others, by one call; two threads do the rest.
 //!
-//! Threads, because a disk that hangs must not hold up the runtime.
+//! One thread writes what was left over, and looks after the file; one brings records to the disk, as that takes long. A
+//! request writes itself because waking a thread and being woken by it costs several times what a write to the page cache
+//! does. A disk that hangs holds up the one request that is writing, and with it one worker of the runtime, which
+//! therefore has two at least; whoever comes after waits for his deadline without holding anything up. Pipes and devices
+//! hang as easily as their reader, so they are left to the thread.
 
 use std::fs::File;
 use std::io;
@@ -8,48 +13,40 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{oneshot, watch};
 use turnlock_core::audit::Kind;
 
-use ring::signature::KeyPair as _;
-
 use super::Keys;
+use super::device::Device;
 use super::file::{AuditFile, OpenError};
 use crate::clock::SharedClock;
-use crate::response::rfc3339;
 
 pub(super) const FULL: &str = "no space is left for the audit; nothing was answered that is not recorded";
 pub(super) const FAILED: &str = "the audit device failed; nothing is answered that is not recorded";
 pub(super) const HANGS: &str = "the audit device does not answer in time; nothing is answered that is not recorded";
-const LOST: &str =
+pub(super) const LOST: &str =
     "the audit file was taken away and no new one can be begun; nothing is answered that is not recorded";
 const BACKLOG: &str = "too many audit records are waiting; try again later";
 
 /// Most bytes of records that may wait.
 const MAX_WAITING_BYTES: usize = 64 << 20;
-/// Records after which a checkpoint is signed.
-const CHECKPOINT_RECORDS: u64 = 1000;
-/// Time after which a checkpoint is signed, if there are records since the last.
-const CHECKPOINT_AGE: chrono::TimeDelta = chrono::TimeDelta::seconds(10);
+/// How often a request writes for others before it leaves the rest to the thread.
+const ROUNDS: usize = 8;
 /// How often the file is checked when nothing is written.
 const IDLE: Duration = Duration::from_secs(1);
-/// How soon the file is looked at again, and a rotation that failed is tried again.
-const RETRY: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
 
-/// Something for the writer to do.
-pub(super) enum Item {
-    Record {
-        kind: Kind,
-        members: Vec<u8>,
-        done: oneshot::Sender<Result<u64, Refusal>>,
-    },
+/// A record on its way, and where to say what became of it.
+pub(super) struct Record {
+    pub(super) kind: Kind,
+    pub(super) members: Vec<u8>,
+    pub(super) done: oneshot::Sender<Result<u64, Refusal>>,
+}
+
+/// Something else for the thread to do.
+pub(super) enum Order {
     Keys(Option<Arc<Keys>>),
     Reopen,
-    /// Another file underneath, for tests of failing disks.
-    #[cfg(test)]
-    Swap(File),
     Close(oneshot::Sender<()>),
 }
 
@@ -85,9 +82,17 @@ pub(super) struct Synced {
 
 #[derive(Default)]
 struct Queue {
-    items: Vec<Item>,
+    records: Vec<Record>,
+    orders: Vec<Order>,
     bytes: usize,
     closed: bool,
+}
+
+impl Queue {
+    fn take_records(&mut self) -> Vec<Record> {
+        self.bytes = 0;
+        std::mem::take(&mut self.records)
+    }
 }
 
 #[derive(Default)]
@@ -99,26 +104,17 @@ struct SyncWish {
     closed: bool,
 }
 
-/// The lock of each part is held for moves and comparisons only, never during IO.
-struct Shared {
+/// The locks but that of the device are held for moves and comparisons only.
+pub(super) struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
+    /// Held during IO. Requests only ever try it.
+    device: Mutex<Device>,
     wish: Mutex<SyncWish>,
     sync_wake: Condvar,
     synced: watch::Sender<Synced>,
     hangs: AtomicBool,
     trouble: Mutex<Option<Refusal>>,
-}
-
-impl Shared {
-    /// The writing thread is idle, so it does not hang; whether the other does shows in what waits for the disk. Without
-    /// this a device that hung once would be refused for ever: nothing is handed to it that could prove it well.
-    fn breathe(&self) {
-        let wish = self.wish.lock();
-        if wish.wanted <= self.synced.borrow().ticket {
-            self.hangs.store(false, Ordering::Relaxed);
-        }
-    }
 }
 
 /// The handle to both threads.
@@ -130,6 +126,7 @@ impl Writer {
             queue: Mutex::default(),
             wake: Condvar::new(),
             wish: Mutex::new(SyncWish { file: Some(file.handle()), ..SyncWish::default() }),
+            device: Mutex::new(Device::new(file, clock)),
             sync_wake: Condvar::new(),
             synced: watch::Sender::new(Synced::default()),
             hangs: AtomicBool::new(false),
@@ -138,51 +135,51 @@ impl Writer {
         let failed = |source| OpenError::Io { path: "threads".into(), source };
         let syncing = shared.clone();
         std::thread::Builder::new().name("audit-sync".into()).spawn(move || sync(&syncing)).map_err(failed)?;
-        let now = clock.now();
-        let mut state = State {
-            file,
-            clock,
-            keys: None,
-            shared: shared.clone(),
-            ticket: 0,
-            unsigned: 0,
-            signed: now,
-            checked: now,
-            lost: false,
-            rotate_from: now,
-        };
-        std::thread::Builder::new().name("audit-write".into()).spawn(move || state.run()).map_err(failed)?;
+        let writing = shared.clone();
+        std::thread::Builder::new().name("audit-write".into()).spawn(move || writing.run()).map_err(failed)?;
         Ok(Self(shared))
     }
 
-    /// Queues a record, unless the device is known not to take it.
-    pub(super) fn submit(&self, item: Item) -> Result<(), Refusal> {
-        if self.0.synced.borrow().failed {
+    /// Writes a record, or queues it while the device is busy; refuses it while the device is known not to take it.
+    pub(super) fn submit(&self, record: Record) -> Result<(), Refusal> {
+        let shared = &self.0;
+        if shared.synced.borrow().failed {
             return Err(Refusal::Failed);
         }
-        // Once it is known that the thread hangs, the others need not wait for their own deadline.
-        if self.0.hangs.load(Ordering::Relaxed) {
+        // Once it is known that the device hangs, the others need not wait for their own deadline.
+        if shared.hangs.load(Ordering::Relaxed) {
             return Err(Refusal::Hangs);
         }
-        let size = if let Item::Record { members, .. } = &item { members.len() } else { 0 };
-        let mut queue = self.0.queue.lock();
+        let mut queue = shared.queue.lock();
         if queue.closed {
             return Err(Refusal::Failed);
         }
-        if queue.bytes + size > MAX_WAITING_BYTES {
+        if queue.bytes + record.members.len() > MAX_WAITING_BYTES {
             return Err(Refusal::Backlog);
         }
-        queue.bytes += size;
-        queue.items.push(item);
+        queue.bytes += record.members.len();
+        queue.records.push(record);
         drop(queue);
-        self.0.wake.notify_one();
+        shared.take_turn();
         Ok(())
     }
 
     /// Queues what is no record.
-    pub(super) fn push(&self, item: Item) {
-        self.0.queue.lock().items.push(item);
+    pub(super) fn order(&self, order: Order) {
+        self.0.queue.lock().orders.push(order);
         self.0.wake.notify_one();
+    }
+
+    /// The device as if somebody's write hung, until the answer is dropped; for tests.
+    #[cfg(test)]
+    pub(super) fn hang(&self) -> impl Drop + '_ {
+        self.0.device.lock()
+    }
+
+    /// Another file underneath, for tests of failing disks.
+    #[cfg(test)]
+    pub(super) fn swap(&self, file: File) {
+        self.0.device.lock().swap(file);
     }
 
     /// Asks for everything up to `ticket` to be brought to the disk.
@@ -222,193 +219,117 @@ impl Drop for Writer {
     }
 }
 
-/// What the writing thread owns.
-struct State {
-    file: AuditFile,
-    clock: SharedClock,
-    keys: Option<Arc<Keys>>,
-    shared: Arc<Shared>,
-    ticket: u64,
-    unsigned: u64,
-    signed: DateTime<Utc>,
-    checked: DateTime<Utc>,
-    /// The path does not lead to the file that is open, and no new one could be begun: what is written now would be gone
-    /// with it.
-    lost: bool,
-    /// After a rotation that failed, when to try again.
-    rotate_from: DateTime<Utc>,
-}
-
-impl State {
-    fn run(&mut self) {
-        let shared = self.shared.clone();
-        let mut lines = Vec::new();
-        let mut closing = None;
-        while closing.is_none() {
-            let (items, closed) = {
-                let mut queue = shared.queue.lock();
-                if queue.items.is_empty() && !queue.closed {
-                    shared.wake.wait_for(&mut queue, IDLE);
-                }
-                queue.bytes = 0;
-                (std::mem::take(&mut queue.items), queue.closed)
+impl Shared {
+    /// Writes what waits if nobody else is at it. Who found the device busy has left his record to whoever had it, who
+    /// therefore looks again after letting it go.
+    fn take_turn(&self) {
+        let (mut due, mut left) = (false, true);
+        for _ in 0..ROUNDS {
+            let Some(mut device) = self.device.try_lock() else {
+                left = false;
+                break;
             };
-            if items.is_empty() {
-                if closed {
-                    break;
-                }
-                shared.breathe();
+            if !device.is_file() {
+                break;
             }
-            self.upkeep();
-            closing = self.batch(items, &mut lines);
-            // A large batch must not keep its memory for ever.
-            lines.clear();
-            lines.shrink_to(1 << 20);
+            let records = self.queue.lock().take_records();
+            device.write(self, records);
+            due = device.is_due();
+            drop(device);
+            left = !self.queue.lock().records.is_empty();
+            if !left {
+                break;
+            }
         }
-        shared.queue.lock().closed = true;
-        self.sign();
-        if let Err(error) = self.file.handle().sync_data() {
-            tracing::error!(error = &error as &dyn std::error::Error, "the audit file could not be synced at its end");
+        if due || left {
+            self.wake.notify_one();
         }
-        self.file.unlock();
-        shared.wish.lock().closed = true;
-        shared.sync_wake.notify_one();
+    }
+
+    /// The life of the writing thread.
+    fn run(&self) {
+        let mut closing = None;
+        let mut closed = false;
+        while closing.is_none() && !closed {
+            let mut queue = self.queue.lock();
+            if queue.records.is_empty() && queue.orders.is_empty() && !queue.closed {
+                self.wake.wait_for(&mut queue, IDLE);
+            }
+            closed = queue.closed;
+            let orders = std::mem::take(&mut queue.orders);
+            drop(queue);
+            let mut device = self.device.lock();
+            device.upkeep(self);
+            let records = self.queue.lock().take_records();
+            if records.is_empty() {
+                self.breathe();
+            }
+            device.write(self, records);
+            for order in orders {
+                match order {
+                    Order::Keys(keys) => device.change_keys(self, keys),
+                    Order::Reopen => device.check_soon(),
+                    Order::Close(done) => closing = Some(done),
+                }
+            }
+        }
+        self.queue.lock().closed = true;
+        let mut device = self.device.lock();
+        let records = self.queue.lock().take_records();
+        device.write(self, records);
+        device.close(self);
+        drop(device);
+        self.wish.lock().closed = true;
+        self.sync_wake.notify_one();
         if let Some(done) = closing {
             let _ = done.send(());
         }
     }
 
-    /// Checks the file once a second, and each time while it is lost; rotates and signs when it is time.
-    fn upkeep(&mut self) {
-        let now = self.clock.now();
-        if self.lost || (now - self.checked).abs() >= RETRY {
-            self.checked = now;
-            match self.file.check(&self.clock) {
-                Ok(begun) => {
-                    if begun {
-                        self.publish_file();
-                    }
-                    if std::mem::take(&mut self.lost) {
-                        *self.shared.trouble.lock() = None;
-                    }
-                }
-                Err(error) => {
-                    *self.shared.trouble.lock() = Some(Refusal::Lost);
-                    if !std::mem::replace(&mut self.lost, true) {
-                        tracing::error!(error = &error as &dyn std::error::Error, "{LOST}");
-                    }
-                }
-            }
-        }
-        if self.lost {
-            return;
-        }
-        if now >= self.rotate_from {
-            match self.file.rotate_if_due(&self.clock) {
-                Ok(true) => self.publish_file(),
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "no new audit file can be begun yet");
-                    self.rotate_from = now + RETRY;
-                }
-            }
-        }
-        if self.unsigned >= CHECKPOINT_RECORDS || (self.unsigned > 0 && (now - self.signed).abs() >= CHECKPOINT_AGE) {
-            self.sign();
+    /// The thread has the device, so that does not hang; whether the disk does shows in what waits for it. Without this a
+    /// device that hung once would be refused for ever: nothing is handed to it that could prove it well.
+    fn breathe(&self) {
+        let wish = self.wish.lock();
+        if wish.wanted <= self.synced.borrow().ticket {
+            self.hangs.store(false, Ordering::Relaxed);
         }
     }
 
-    /// Writes the records of `items` by one call and answers each waiter.
-    fn batch(&mut self, items: Vec<Item>, lines: &mut Vec<u8>) -> Option<oneshot::Sender<()>> {
-        let mut chain = self.file.chain;
-        let mut waiting = Vec::with_capacity(items.len());
-        let mut rest = Vec::new();
-        for item in items {
-            match item {
-                Item::Record { kind, members, done } => {
-                    chain.append(kind, &members, lines);
-                    waiting.push(done);
-                }
-                other => rest.push(other),
-            }
-        }
-        if !waiting.is_empty() {
-            let answer = match if self.lost { None } else { Some(self.file.write(lines, chain)) } {
-                None => Err(Refusal::Lost),
-                Some(Ok(())) => {
-                    self.ticket += 1;
-                    self.unsigned += waiting.len() as u64;
-                    self.shared.hangs.store(false, Ordering::Relaxed);
-                    *self.shared.trouble.lock() = None;
-                    self.shared.wish.lock().written = self.ticket;
-                    Ok(self.ticket)
-                }
-                Some(Err(error)) => Err(self.stumble(&error)),
-            };
-            for done in waiting {
-                // A waiter that is gone gave up at its deadline.
-                let _ = done.send(answer);
-            }
-        }
-        let mut closing = None;
-        for item in rest {
-            match item {
-                Item::Keys(keys) => self.change_keys(keys),
-                Item::Reopen => self.checked = DateTime::UNIX_EPOCH,
-                #[cfg(test)]
-                Item::Swap(file) => self.file.swap(file),
-                Item::Close(done) => closing = Some(done),
-                Item::Record { .. } => {}
-            }
-        }
-        closing
+    /// Notes that the file was taken away and no new one can be begun.
+    pub(super) fn lost(&self) {
+        *self.trouble.lock() = Some(Refusal::Lost);
     }
 
-    fn stumble(&mut self, error: &io::Error) -> Refusal {
+    /// Notes that there is a file again.
+    pub(super) fn found(&self) {
+        *self.trouble.lock() = None;
+    }
+
+    /// Notes that a batch is in the file.
+    pub(super) fn written(&self, ticket: u64) {
+        self.hangs.store(false, Ordering::Relaxed);
+        *self.trouble.lock() = None;
+        self.wish.lock().written = ticket;
+    }
+
+    /// Notes that the device refused; says so once.
+    pub(super) fn stumble(&self, error: &io::Error) -> Refusal {
         let full = matches!(
             error.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
         );
         let refusal = if full { Refusal::Full } else { Refusal::Failed };
-        let before = self.shared.trouble.lock().replace(refusal);
+        let before = self.trouble.lock().replace(refusal);
         if before != Some(refusal) {
             tracing::error!(error = error as &dyn std::error::Error, "{}", refusal.text());
         }
         refusal
     }
 
-    fn change_keys(&mut self, keys: Option<Arc<Keys>>) {
-        if keys.is_none() {
-            self.sign();
-        }
-        let event = match &keys {
-            Some(keys) => {
-                format!("\"event\":\"unsealed\",\"public_key\":\"{}\"", hex::encode(keys.signer.public_key().as_ref()))
-            }
-            None => "\"event\":\"sealed\"".to_owned(),
-        };
-        if let Err(error) = self.file.notice(&self.clock, &event) {
-            self.stumble(&error);
-        }
-        self.keys = keys;
-    }
-
-    fn sign(&mut self) {
-        let Some(keys) = self.keys.as_ref().filter(|_| self.unsigned > 0) else { return };
-        let signature = hex::encode(keys.signer.sign(&self.file.chain.checkpoint_message()));
-        let time = rfc3339(self.clock.now());
-        let members = format!("{{\"time\":\"{time}\",\"signature\":\"{signature}\"}}");
-        match self.file.append(Kind::Checkpoint, members.as_bytes()) {
-            Ok(()) => (self.unsigned, self.signed) = (0, self.clock.now()),
-            Err(error) => drop(self.stumble(&error)),
-        }
-    }
-
-    /// Hands the new file to the other thread; the old one was synced before it was left.
-    fn publish_file(&self) {
-        let mut wish = self.shared.wish.lock();
-        wish.file = Some(self.file.handle());
-        self.shared.sync_wake.notify_one();
+    /// Hands a new file to the syncing thread; the old one was synced before it was left.
+    pub(super) fn publish(&self, file: Arc<File>) {
+        self.wish.lock().file = Some(file);
+        self.sync_wake.notify_one();
     }
 }
 

@@ -32,19 +32,19 @@ pub(super) struct Parsed {
     pub(super) wrap_ttl: Option<Duration>,
 }
 
-/// Parses the head. What is known of it by the time something is wrong is put into `early`.
-pub(super) fn head(path: &str, head: &Head, early: &mut Entry) -> Result<Parsed, Error> {
+/// Parses the head. What is known of it by the time something is wrong is in `entry`.
+pub(super) fn head(path: &str, head: &Head, entry: &mut Entry) -> Result<Parsed, Error> {
     let path = Path::from_encoded(path).map_err(|reason| Error::invalid(reason.to_string()))?;
-    early.path(&path);
+    entry.path(&path);
     let token = token(head)?;
     if let Some(token) = &token {
-        early.token(token);
+        entry.token(token);
     }
     once(head)?;
     framing(head)?;
     let query = query(head.uri.query().unwrap_or_default())?;
     let operation = operation(head, &query)?;
-    early.operation(operation);
+    entry.operation(operation);
     namespace(head)?;
     if operation == Operation::Patch && content_type(head) != Some("application/merge-patch+json") {
         return Err(Error::MediaType);

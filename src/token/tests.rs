@@ -97,7 +97,8 @@ impl World {
             peer: Peer::Ip(ask.from.parse().unwrap()),
             received: start(),
         };
-        let response = door::enter(&self.server, request).await?;
+        let entry = self.server.audit.entry(request.id, request.received, request.peer);
+        let response = door::enter(&self.server, request, entry).await?;
         let body = response.encode(Uuid::nil())?;
         Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() })
     }
