@@ -54,7 +54,9 @@ pub(crate) async fn serve(port: u16, folder: &Path) {
         rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let body: &'static [u8] = std::fs::read(folder.join("body")).unwrap().leak();
-    let commits = Commits::start(&folder.join("bare.log"), |answer: oneshot::Sender<()>| drop(answer.send(())));
+    let commits = Commits::start(&folder.join("bare.log"), |answer: oneshot::Sender<()>| {
+        let _ = answer.send(());
+    });
     let app = Router::new().fallback(any(move |method: axum::http::Method, _sent: Bytes| {
         let commits = commits.clone();
         async move {

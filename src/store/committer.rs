@@ -171,15 +171,13 @@ impl Committer {
     fn update(&mut self, state: &State, changed: HashMap<Key, Option<Location>>) {
         self.tail.dead += FRAME_HEAD as u64;
         for (key, location) in changed {
-            let old = state.index.get(&key.0);
-            let done = match (&location, &old) {
-                (_, Err(_)) => Ok(()),
-                (Some(location), _) => state.index.put(&key.0, *location),
-                (None, _) => state.index.delete(&key.0),
+            let old = match location {
+                Some(location) => state.index.put(&key.0, location),
+                None => state.index.delete(&key.0),
             };
-            match (old, done) {
-                (Ok(old), Ok(())) => self.tail.dead += frame::made_useless(&key.0, old, location),
-                (Err(error), _) | (_, Err(error)) => fatal("update the index of", &state.log_path, &error),
+            match old {
+                Ok(old) => self.tail.dead += frame::made_useless(&key.0, old, location),
+                Err(error) => fatal("update the index of", &state.log_path, &error),
             }
         }
     }

@@ -65,12 +65,15 @@ impl Index {
         self.db.get(key).map_err(io_error)?.map(|bytes| decoded(&bytes)).transpose()
     }
 
-    pub(super) fn put(&self, key: &[u8], location: Location) -> io::Result<()> {
-        self.db.insert(key, &location.encode()).map(drop).map_err(io_error)
+    /// Answers where the value lay before.
+    pub(super) fn put(&self, key: &[u8], location: Location) -> io::Result<Option<Location>> {
+        let old = self.db.insert(key, &location.encode()).map_err(io_error)?;
+        old.map(|bytes| decoded(&bytes)).transpose()
     }
 
-    pub(super) fn delete(&self, key: &[u8]) -> io::Result<()> {
-        self.db.remove(key).map(drop).map_err(io_error)
+    /// Answers where the value lay.
+    pub(super) fn delete(&self, key: &[u8]) -> io::Result<Option<Location>> {
+        self.db.remove(key).map_err(io_error)?.map(|bytes| decoded(&bytes)).transpose()
     }
 
     /// Entries with `prefix` after `after`, in key order.
