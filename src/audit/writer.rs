@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{oneshot, watch};
 use turnlock_core::audit::Kind;
 
@@ -31,6 +31,8 @@ const BACKLOG: &str = "too many audit records are waiting; try again later";
 
 /// Most bytes of records that may wait.
 const MAX_WAITING_BYTES: usize = 64 << 20;
+/// How often a busy device is tried.
+const SPINS: usize = 100;
 /// How often a request writes for others before it leaves the rest to the thread.
 const ROUNDS: usize = 8;
 /// How often the file is checked when nothing is written.
@@ -225,7 +227,7 @@ impl Shared {
     fn take_turn(&self) {
         let (mut due, mut left) = (false, true);
         for _ in 0..ROUNDS {
-            let Some(mut device) = self.device.try_lock() else {
+            let Some(mut device) = self.seize() else {
                 left = false;
                 break;
             };
@@ -284,6 +286,15 @@ impl Shared {
         if let Some(done) = closing {
             let _ = done.send(());
         }
+    }
+
+    /// The device, if it is free now or within the few microseconds that a write to the page cache takes: trying again for
+    /// that long costs less than to be woken later.
+    fn seize(&self) -> Option<MutexGuard<'_, Device>> {
+        (0..SPINS).find_map(|_| {
+            std::hint::spin_loop();
+            self.device.try_lock()
+        })
     }
 
     /// The thread has the device, so that does not hang; whether the disk does shows in what waits for it. Without this a
