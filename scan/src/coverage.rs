@@ -6,7 +6,7 @@ const MAX_LISTED: usize = 1000;
 /// What a scan read and what it left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coverage {
-    /// Files read from the working tree.
+    /// Files read from the working tree, an archive as one.
     pub files: u64,
     /// Blobs read from the history, each once.
     pub blobs: u64,
@@ -14,8 +14,12 @@ pub struct Coverage {
     pub commits: u64,
     /// Bytes of both.
     pub bytes: u64,
-    /// Binary contents that were passed over.
+    /// Binary contents, of which only the words were read.
     pub binary: u64,
+    /// Archives that were opened.
+    pub archives: u64,
+    /// Files that were read in them.
+    pub unpacked: u64,
     /// Symbolic links that were passed over: what they lead to inside the tree is read in its own place.
     pub symlinks: u64,
     /// Files that the configuration allows whole.
@@ -59,6 +63,24 @@ pub enum Why {
     /// The time that the scan was given was over.
     #[error("time ran out")]
     OutOfTime,
+    /// An archive that does not unpack.
+    #[error("the archive is damaged")]
+    Broken,
+    /// An archive, or a file in one, that needs a password.
+    #[error("encrypted")]
+    Encrypted,
+    /// An archive that expands to more than an archive of its size honestly would.
+    #[error("the archive expands to too much")]
+    Expands,
+    /// An archive within more archives than are opened.
+    #[error("more than {limit} archives in one another")]
+    TooDeep {
+        /// The limit.
+        limit: usize,
+    },
+    /// Packed in a way that is not known.
+    #[error("packed in a way that cannot be read")]
+    Unsupported,
     /// The store could not be asked.
     #[error("the store could not be asked: {0}")]
     Unconfirmed(String),
@@ -87,6 +109,8 @@ impl Coverage {
         self.commits += other.commits;
         self.bytes += other.bytes;
         self.binary += other.binary;
+        self.archives += other.archives;
+        self.unpacked += other.unpacked;
         self.symlinks += other.symlinks;
         self.allowed += other.allowed;
         self.omitted += other.omitted;

@@ -10,12 +10,12 @@ use gix::{ObjectId, Repository};
 use rayon::prelude::*;
 use turnlock_core::finding::{Finding, Fingerprint};
 
+use crate::archive;
 use crate::coverage::{Coverage, Why};
 use crate::inspect::{Inspection, Sighting, identity};
 use crate::origin::{self, Origin, Rank};
 use crate::packs;
 use crate::scanner::{Phase, Progress, ScanError, Scanner};
-use crate::text;
 
 /// Objects that one thread takes at a time. They lie next to each other in a pack, so that bases of deltas are at hand.
 const RUN: usize = 512;
@@ -82,15 +82,14 @@ pub(crate) fn scan(scanner: &Scanner, repository: &Repository) -> Result<(Vec<Fi
     coverage.commits = commits.len() as u64;
 
     let confirmed = scanner.confirm(candidates, &mut coverage);
-    let inspector = scanner.inspector();
     let mut sighted: HashMap<ObjectId, Vec<Sighting>> = HashMap::new();
     for (id, inspection) in blobs {
         let mut sightings = inspection.sightings;
         if inspection.candidates.iter().any(|candidate| confirmed.contains_key(candidate)) {
             let mut buffer = Vec::new();
-            match repository.objects.find(&id, &mut buffer).ok().and_then(|object| text::of(object.data)) {
-                Some(text) => inspector.name_live_secrets(&text, &confirmed, &mut sightings),
-                None => coverage.omit(format!("blob {id}"), Why::Damaged),
+            match repository.objects.find(&id, &mut buffer) {
+                Ok(object) => sightings = scanner.look_into(object.data, &confirmed).inspection.sightings,
+                Err(_) => coverage.omit(format!("blob {id}"), Why::Damaged),
             }
         }
         if !sightings.is_empty() {
@@ -137,7 +136,6 @@ fn read(scanner: &Scanner, repository: &Repository, ids: &[ObjectId]) -> Run {
     let mut run = Run::default();
     let mut buffer = Vec::new();
     let limit = scanner.options.max_bytes;
-    let inspector = scanner.inspector();
     for id in ids {
         if scanner.is_late() {
             run.coverage.omit(format!("object {id}"), Why::OutOfTime);
@@ -158,11 +156,9 @@ fn read(scanner: &Scanner, repository: &Repository, ids: &[ObjectId]) -> Run {
                 Ok(object) => {
                     run.coverage.blobs += 1;
                     run.coverage.bytes += object.data.len() as u64;
-                    let Some(text) = text::of(object.data) else {
-                        run.coverage.binary += 1;
-                        continue;
-                    };
-                    let inspection = inspector.inspect(&text);
+                    let mut content = scanner.look_into(object.data, &HashMap::new());
+                    content.count(&format!("blob {id}"), &mut run.coverage);
+                    let inspection = content.inspection;
                     if !inspection.is_empty() {
                         run.blobs.push((*id, inspection));
                     }
@@ -192,7 +188,8 @@ fn findings(
         let nowhere = [Origin::unknown(id)];
         for origin in origins.get(id).map_or(&nowhere[..], Vec::as_slice) {
             for sighting in sighted.get(id).into_iter().flatten() {
-                let key = (sighting.rule, same.fingerprint(sighting.secret.expose()), origin.file.clone());
+                let file = archive::name(&origin.file, &sighting.place.file);
+                let key = (sighting.rule, same.fingerprint(sighting.secret.expose()), file);
                 let earlier = earliest.get(&key).is_some_and(|(rank, known)| {
                     (*rank, known.place.start_line) <= (origin.rank, sighting.place.start_line)
                 });

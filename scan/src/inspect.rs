@@ -7,6 +7,8 @@ use turnlock_core::Protected;
 use turnlock_core::finding::{CommitMark, Finding, Fingerprint, FingerprintKey, LIVE_SECRET_RULE, LiveSecret, Place};
 
 use crate::allow;
+use crate::archive;
+use crate::decode::{self, Decoding, Layer};
 use crate::entropy;
 use crate::lookup::StoreLookup;
 use crate::ruleset::Ruleset;
@@ -34,6 +36,7 @@ impl Inspection {
 pub(crate) struct Sighting {
     /// Index of the rule; `None` for a value of the store.
     pub(crate) rule: Option<usize>,
+    /// Its file is that within an archive, else empty.
     pub(crate) place: Place,
     pub(crate) matched: Protected,
     pub(crate) secret: Protected,
@@ -42,8 +45,10 @@ pub(crate) struct Sighting {
     /// Bytes of the credential in the text.
     span: Range<usize>,
     entropy: f32,
-    certainty: f32,
+    pub(crate) certainty: f32,
     tag: Option<&'static str>,
+    /// What was taken off to read it.
+    decoding: Decoding,
     live: Option<LiveSecret>,
 }
 
@@ -54,17 +59,37 @@ pub(crate) struct Inspector<'a> {
     pub(crate) lookup: Option<&'a StoreLookup>,
     /// Whether comments in the text may allow what it holds.
     pub(crate) comments: bool,
+    /// How many notations are taken off one another.
+    pub(crate) decode_depth: usize,
 }
 
+/// Credentials of one text, by their place in it: of those that overlap another only the more certain stay.
+struct Level(Vec<(Range<usize>, f32, usize)>);
+
 impl Inspector<'_> {
+    /// What `text` holds: what rules find, what the store has to be asked about, and values of the store that are
+    /// `confirmed`. Places are those in `source` if there is one: `text` is its readable form, byte for byte.
+    pub(crate) fn look(
+        &self,
+        text: &[u8],
+        source: Option<&[u8]>,
+        confirmed: &HashMap<Fingerprint, LiveSecret>,
+    ) -> Inspection {
+        let mut inspection = self.inspect(text, source);
+        if !confirmed.is_empty() {
+            self.name_live_secrets(text, source, confirmed, &mut inspection.sightings);
+        }
+        inspection
+    }
+
     /// Applies the rules, and collects what the store has to be asked about.
-    pub(crate) fn inspect(&self, text: &[u8]) -> Inspection {
+    fn inspect(&self, text: &[u8], source: Option<&[u8]>) -> Inspection {
         let hits = self.rules.hits(text, |span| self.is_allowed(text, span));
         let sightings = hits
             .into_iter()
             .map(|hit| Sighting {
                 rule: Some(hit.rule),
-                place: hit.place,
+                place: source.map_or(hit.place, |source| text::place(source, &hit.span)),
                 matched: cut(text, &hit.span),
                 secret: cut(text, &hit.secret),
                 lines: lines(text, &hit.span),
@@ -72,17 +97,21 @@ impl Inspector<'_> {
                 entropy: hit.entropy,
                 certainty: hit.certainty,
                 tag: hit.tag,
+                decoding: Decoding::default(),
                 live: None,
             })
             .collect();
         let candidates = self.lookup.map(|lookup| lookup.candidates(text)).unwrap_or_default();
-        Inspection { sightings, candidates }
+        let mut inspection = Inspection { sightings, candidates };
+        self.inspect_encoded(text, source, &mut inspection);
+        inspection
     }
 
     /// Puts the values of the store that `text` holds into `sightings`, in place of what rules found there.
-    pub(crate) fn name_live_secrets(
+    fn name_live_secrets(
         &self,
         text: &[u8],
+        source: Option<&[u8]>,
         confirmed: &HashMap<Fingerprint, LiveSecret>,
         sightings: &mut Vec<Sighting>,
     ) {
@@ -94,7 +123,7 @@ impl Inspector<'_> {
             sightings.retain(|sighting| sighting.span.end <= span.start || span.end <= sighting.span.start);
             sightings.push(Sighting {
                 rule: None,
-                place: text::place(text, &span),
+                place: text::place(source.unwrap_or(text), &span),
                 matched: cut(text, &span),
                 secret: cut(text, &span),
                 lines: lines(text, &span),
@@ -102,8 +131,104 @@ impl Inspector<'_> {
                 span,
                 certainty: 1.0,
                 tag: None,
+                decoding: Decoding::default(),
                 live: Some(secret.clone()),
             });
+        }
+        self.name_encoded_secrets(text, source, confirmed, sightings);
+    }
+
+    /// Adds what `text` says in other notations. One credential that is found in two of them is one sighting, that of the
+    /// more certain rule, or that in the clear when both are alike.
+    fn inspect_encoded(&self, text: &[u8], source: Option<&[u8]>, inspection: &mut Inspection) {
+        let plain = inspection.sightings.iter().enumerate();
+        let mut levels = vec![Level(plain.map(|(index, seen)| (seen.span.clone(), seen.certainty, index)).collect())];
+        let mut gone = HashSet::new();
+        let mut layers: Vec<Layer> = Vec::new();
+        while layers.len() < self.decode_depth {
+            let Some(layer) = Layer::of(layers.last().map_or(text, |layer| &layer.text)) else { break };
+            layers.push(layer);
+            let Some(layer) = layers.last() else { break };
+            let mut level = Level(Vec::new());
+            let excused = |span: &Range<usize>| {
+                self.is_allowed(&layer.text, span)
+                    || decode::trail(&layers, span)
+                        .is_some_and(|(trail, _)| trail.last().is_some_and(|whole| self.is_allowed(text, whole)))
+            };
+            for hit in self.rules.hits(&layer.text, excused) {
+                let Some((trail, decoding)) = decode::trail(&layers, &hit.span) else { continue };
+                let Some((secrets, _)) = decode::trail(&layers, &hit.secret) else { continue };
+                let (Some(whole), Some(secret)) = (trail.last(), secrets.last()) else { continue };
+                let overlapped = || secrets.iter().rev().zip(&levels).flat_map(|(span, level)| level.at(span));
+                if overlapped().any(|(certainty, _)| certainty > hit.certainty) {
+                    continue;
+                }
+                gone.extend(overlapped().map(|(_, index)| index));
+                level.0.push((hit.secret.clone(), hit.certainty, inspection.sightings.len()));
+                inspection.sightings.push(Sighting {
+                    rule: Some(hit.rule),
+                    place: text::place(source.unwrap_or(text), whole),
+                    matched: cut(&layer.text, &hit.span),
+                    secret: cut(&layer.text, &hit.secret),
+                    lines: lines(&layer.text, &hit.span),
+                    span: secret.clone(),
+                    entropy: hit.entropy,
+                    certainty: hit.certainty,
+                    tag: hit.tag,
+                    decoding,
+                    live: None,
+                });
+            }
+            levels.push(level);
+            if let Some(lookup) = self.lookup {
+                inspection.candidates.extend(lookup.candidates(&layer.text));
+            }
+        }
+        let mut index = 0..;
+        inspection.sightings.retain(|_| index.next().is_none_or(|index| !gone.contains(&index)));
+    }
+
+    /// Puts the values of the store that `text` holds in other notations into `sightings`.
+    fn name_encoded_secrets(
+        &self,
+        text: &[u8],
+        source: Option<&[u8]>,
+        confirmed: &HashMap<Fingerprint, LiveSecret>,
+        sightings: &mut Vec<Sighting>,
+    ) {
+        let Some(lookup) = self.lookup else { return };
+        let mut layers: Vec<Layer> = Vec::new();
+        while layers.len() < self.decode_depth {
+            let Some(layer) = Layer::of(layers.last().map_or(text, |layer| &layer.text)) else { break };
+            layers.push(layer);
+            let Some(layer) = layers.last() else { break };
+            for (span, live) in lookup.locate(&layer.text, confirmed) {
+                let Some((trail, decoding)) = decode::trail(&layers, &span) else { continue };
+                let Some(whole) = trail.last() else { continue };
+                if self.is_allowed(text, whole) || self.is_allowed(&layer.text, &span) {
+                    continue;
+                }
+                let secret = cut(&layer.text, &span);
+                let is_within = |a: &Protected, b: &Protected| memchr::memmem::find(b.expose(), a.expose()).is_some();
+                // Several credentials may stand at one place, so the place alone does not tell that two are one.
+                sightings.retain(|seen| {
+                    let apart = seen.span.end <= whole.start || whole.end <= seen.span.start;
+                    apart || !(is_within(&seen.secret, &secret) || is_within(&secret, &seen.secret))
+                });
+                sightings.push(Sighting {
+                    rule: None,
+                    place: text::place(source.unwrap_or(text), whole),
+                    matched: cut(&layer.text, &span),
+                    lines: lines(&layer.text, &span),
+                    entropy: entropy::of(secret.expose()),
+                    secret,
+                    span: whole.clone(),
+                    certainty: 1.0,
+                    tag: None,
+                    decoding,
+                    live: Some(live.clone()),
+                });
+            }
         }
     }
 
@@ -114,7 +239,7 @@ impl Inspector<'_> {
             "Value of the live store",
             Vec::new(),
         ));
-        let tags = tags.into_iter().chain(sighting.tag.map(str::to_owned)).collect();
+        let tags = tags.into_iter().chain(sighting.tag.map(str::to_owned)).chain(sighting.decoding.tags()).collect();
         let reason = match sighting.rule {
             Some(index) => self.rules.reason(index, sighting.matched.expose(), sighting.tag),
             None => "equals a value of the live store".to_owned(),
@@ -123,7 +248,7 @@ impl Inspector<'_> {
             rule: rule.to_owned(),
             description: description.to_owned(),
             certainty: sighting.certainty,
-            place: Place { file: file.to_owned(), ..sighting.place.clone() },
+            place: Place { file: archive::name(file, &sighting.place.file), ..sighting.place.clone() },
             matched: sighting.matched.duplicate(),
             secret: sighting.secret.duplicate(),
             reason,
@@ -161,6 +286,15 @@ impl Inspector<'_> {
 
     fn is_allowed(&self, text: &[u8], span: &Range<usize>) -> bool {
         self.comments && allow::has_comment(text, span)
+    }
+}
+
+impl Level {
+    /// Certainty and number of those that overlap `span`.
+    fn at(&self, span: &Range<usize>) -> impl Iterator<Item = (f32, usize)> {
+        let first = self.0.partition_point(|(known, ..)| known.end <= span.start);
+        let rest = self.0.get(first..).unwrap_or_default();
+        rest.iter().take_while(|(known, ..)| known.start < span.end).map(|(_, certainty, index)| (*certainty, *index))
     }
 }
 

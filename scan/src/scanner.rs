@@ -12,12 +12,12 @@ use crate::config::{Config, ConfigError};
 use crate::coverage::{Coverage, Why};
 use crate::excuses::Excuses;
 use crate::ignore_list::IgnoreList;
-use crate::inspect::{Inspection, Inspector, Sighting, identity};
+use crate::inspect::{Inspector, identity};
 use crate::lookup::StoreLookup;
 use crate::report::Report;
 use crate::rule::{self, Rule, RuleError};
 use crate::ruleset::Ruleset;
-use crate::{git, text, walk};
+use crate::{archive, decode, git, walk};
 
 /// What is scanned and how.
 pub struct Options {
@@ -31,7 +31,12 @@ pub struct Options {
     pub honour_ignore_files: bool,
     /// Whether comments such as `turnlock:allow` in a line allow what the line holds.
     pub honour_comments: bool,
-    /// Larger files and blobs are not read but named as omissions.
+    /// How many notations, such as base64, are taken off one another; 0 looks at texts only as they are.
+    pub decode_depth: usize,
+    /// How many archives in one another are opened; 0 opens none.
+    pub archive_depth: usize,
+    /// Larger files and blobs are not read but named as omissions. An archive among the files may be larger, what lies in
+    /// it may not.
     pub max_bytes: u64,
     /// Findings that shall not be reported. Ignore files at the top of what is scanned are added to it.
     pub ignore: IgnoreList,
@@ -86,6 +91,8 @@ impl Options {
             only_rules: Vec::new(),
             honour_ignore_files: true,
             honour_comments: true,
+            decode_depth: decode::DEFAULT_DEPTH,
+            archive_depth: archive::DEFAULT_DEPTH,
             max_bytes: DEFAULT_MAX_BYTES,
             ignore: IgnoreList::default(),
             baseline: Baseline::default(),
@@ -211,20 +218,25 @@ impl Scanner {
     /// Scans `bytes`, such as those from a pipe, under the name `file` (may be empty).
     pub fn scan_bytes(&self, file: &str, bytes: &[u8]) -> Report {
         let mut coverage = Coverage { files: 1, bytes: bytes.len() as u64, ..Coverage::default() };
+        let mut content = self.look_into(bytes, &HashMap::new());
+        let confirmed = self.confirm(std::mem::take(&mut content.inspection.candidates), &mut coverage);
+        if !confirmed.is_empty() {
+            content = self.look_into(bytes, &confirmed);
+        }
+        content.count(file, &mut coverage);
         let inspector = self.inspector();
-        let Some(text) = text::of(bytes) else {
-            coverage.binary += 1;
-            return self.report(Vec::new(), coverage, &Excuses::general(self));
-        };
-        let Inspection { mut sightings, candidates } = inspector.inspect(&text);
-        let confirmed = self.confirm(candidates, &mut coverage);
-        inspector.name_live_secrets(&text, &confirmed, &mut sightings);
-        let findings = sightings.iter().map(|sighting: &Sighting| inspector.finding(sighting, file, None)).collect();
+        let sightings = &content.inspection.sightings;
+        let findings = sightings.iter().map(|sighting| inspector.finding(sighting, file, None)).collect();
         self.report(findings, coverage, &Excuses::general(self))
     }
 
     pub(crate) fn inspector(&self) -> Inspector<'_> {
-        Inspector { rules: &self.rules, lookup: self.options.lookup.as_ref(), comments: self.options.honour_comments }
+        Inspector {
+            rules: &self.rules,
+            lookup: self.options.lookup.as_ref(),
+            comments: self.options.honour_comments,
+            decode_depth: self.options.decode_depth,
+        }
     }
 
     /// The secrets of the store among `candidates`. When it cannot be asked, that is an omission.

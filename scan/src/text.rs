@@ -9,22 +9,66 @@ use turnlock_core::finding::Place;
 /// A NUL within so many bytes tells a binary file: git's own rule.
 const SNIFF_BYTES: usize = 8000;
 
-/// The text of a file: as it is, or UTF-16 with a byte order mark turned into UTF-8. `None` for a binary file.
+/// Shortest run of characters in binary content that is read.
+const MIN_WORD: usize = 8;
+
+/// The text of a file: as it is, or out of UTF-16. `None` for a binary file.
+///
+/// Lines are those of the file; columns of UTF-16 count bytes of its UTF-8 form.
 pub(crate) fn of(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let wide = match bytes {
-        [0xff, 0xfe, rest @ ..] => Some((rest, u16::from_le_bytes as fn([u8; 2]) -> u16)),
-        [0xfe, 0xff, rest @ ..] => Some((rest, u16::from_be_bytes as fn([u8; 2]) -> u16)),
-        _ => None,
-    };
-    if let Some((rest, number)) = wide {
-        let (pairs, _) = rest.as_chunks::<2>();
-        let text: String = char::decode_utf16(pairs.iter().map(|pair| number(*pair)))
-            .map(|char| char.unwrap_or(char::REPLACEMENT_CHARACTER))
-            .collect();
-        return Some(Cow::Owned(text.into_bytes()));
+    if let Some(text) = from_wide(bytes) {
+        return Some(Cow::Owned(text));
     }
     let head = bytes.get(..SNIFF_BYTES).unwrap_or(bytes);
     memchr(0, head).is_none().then_some(Cow::Borrowed(bytes))
+}
+
+/// UTF-8 out of UTF-16, which a byte order mark tells, or zeros in nearly every second place.
+pub(crate) fn from_wide(bytes: &[u8]) -> Option<Vec<u8>> {
+    let little = u16::from_le_bytes as fn([u8; 2]) -> u16;
+    let big = u16::from_be_bytes as fn([u8; 2]) -> u16;
+    let (rest, number) = match bytes {
+        [0xff, 0xfe, rest @ ..] => (rest, little),
+        [0xfe, 0xff, rest @ ..] => (rest, big),
+        _ => {
+            let (pairs, _) = bytes.get(..SNIFF_BYTES).unwrap_or(bytes).as_chunks::<2>();
+            let ascii = |byte: u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+            let count = |is: fn([u8; 2]) -> [u8; 2]| {
+                pairs.iter().map(|pair| is(*pair)).filter(|[zero, byte]| *zero == 0 && ascii(*byte)).count()
+            };
+            // A number in a binary file has zeros too, so nearly all must be plain characters.
+            let most = pairs.len() - pairs.len() / 16;
+            match (count(|pair| pair), count(|[a, b]| [b, a])) {
+                _ if pairs.len() < 4 => return None,
+                (_, swapped) if swapped >= most => (bytes, little),
+                (straight, _) if straight >= most => (bytes, big),
+                _ => return None,
+            }
+        }
+    };
+    let (pairs, _) = rest.as_chunks::<2>();
+    let text: String = char::decode_utf16(pairs.iter().map(|pair| number(*pair)))
+        .map(|char| char.unwrap_or(char::REPLACEMENT_CHARACTER))
+        .collect();
+    Some(text.into_bytes())
+}
+
+/// The words in binary content, as strings(1) shows them: whatever else there is becomes newlines, so that each word stays
+/// in its place.
+pub(crate) fn words(bytes: &[u8]) -> Vec<u8> {
+    let is_plain = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
+    let mut words = vec![b'\n'; bytes.len()];
+    let mut start = 0;
+    for run in bytes.split(|byte| !is_plain(byte)) {
+        let end = start + run.len();
+        if run.len() >= MIN_WORD
+            && let Some(word) = words.get_mut(start..end)
+        {
+            word.copy_from_slice(run);
+        }
+        start = end + 1;
+    }
+    words
 }
 
 /// Lines and columns of `span` in `text`, counted as [`Place`] says. The file's name stays empty.
@@ -47,17 +91,22 @@ pub(crate) fn place(text: &[u8], span: &Range<usize>) -> Place {
     }
 }
 
-/// The whole lines that `span` touches.
-pub(crate) fn lines<'a>(text: &'a [u8], span: &Range<usize>) -> &'a [u8] {
+/// Where the whole lines that `span` touches start and end.
+pub(crate) fn line_bounds(text: &[u8], span: &Range<usize>) -> Range<usize> {
     let start = text.get(..span.start).and_then(|before| memrchr(b'\n', before)).map_or(0, |at| at + 1);
     let end = text.get(span.end..).and_then(|after| memchr(b'\n', after)).map_or(text.len(), |at| span.end + at);
-    text.get(start..end).unwrap_or_default()
+    start..end
+}
+
+/// The whole lines that `span` touches.
+pub(crate) fn lines<'a>(text: &'a [u8], span: &Range<usize>) -> &'a [u8] {
+    text.get(line_bounds(text, span)).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{lines, of, place};
+    use super::{lines, of, place, words};
 
     #[test]
     fn columns_count_from_one_in_the_first_line_and_from_two_later() {
@@ -78,10 +127,18 @@ mod tests {
     }
 
     #[test]
+    fn words_stay_in_their_place() {
+        assert_eq!(words(b"\x7fELF\0a longer word\0\xffshort\0"), b"\n\n\n\n\na longer word\n\n\n\n\n\n\n\n");
+    }
+
+    #[test]
     fn utf_16_is_text_and_nul_is_not() {
         assert_eq!(of(b"\xff\xfek\0e\0y\0").unwrap().as_ref(), b"key");
         assert_eq!(of(b"\xfe\xff\0k\0e\0y").unwrap().as_ref(), b"key");
         assert!(of(b"ELF\0\0").is_none());
+        assert_eq!(of(b"k\0e\0y\0=\0").unwrap().as_ref(), b"key=", "no mark, little end first");
+        assert_eq!(of(b"\0k\0e\0y\0=").unwrap().as_ref(), b"key=", "no mark, big end first");
+        assert!(of(b"\x01\0\x02\0\x03\0\x04\0").is_none());
         assert!(of(b"plain").is_some());
     }
 }

@@ -1,8 +1,8 @@
 //! The files of a tree: what `.gitignore` leaves of it, without `.git`, links and whatever is no regular file.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
+use std::io::{self, BufReader, Read as _, Seek as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,24 +10,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ignore::WalkBuilder;
 use rayon::prelude::*;
 use rustix::fs::OFlags;
-use turnlock_core::finding::{Finding, Fingerprint, LiveSecret};
+use turnlock_core::finding::Finding;
 
+use crate::archive::HEAD_BYTES;
+use crate::content::{Confirmed, Content};
 use crate::coverage::{Coverage, Why};
 use crate::inspect::Inspection;
 use crate::scanner::{Phase, Progress, ScanError, Scanner};
-use crate::text;
 
 struct Entry {
     path: PathBuf,
     /// The name in reports.
     name: String,
-}
-
-/// What reading one file came to.
-enum Read {
-    Text(Inspection),
-    Binary,
-    Omitted(Why),
 }
 
 /// Scans the files below `root`. In reports `shown` stands in place of `root`.
@@ -37,46 +31,40 @@ pub(crate) fn scan(scanner: &Scanner, root: &Path, shown: &Path) -> Result<(Vec<
     let entries = list(scanner, root, shown, &mut coverage);
     let total = entries.len() as u64;
     let (done, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
-    let inspector = scanner.inspector();
-    let limit = scanner.options.max_bytes;
-    let reads: Vec<Read> = entries
+    let reads: Vec<Result<Content, Why>> = entries
         .par_iter()
         .map(|entry| {
-            let content = if scanner.is_late() { Err(Why::OutOfTime) } else { read(&entry.path, limit) };
-            let read = match content {
-                Ok(content) => {
-                    bytes.fetch_add(content.len() as u64, Ordering::Relaxed);
-                    text::of(&content).map_or(Read::Binary, |text| Read::Text(inspector.inspect(&text)))
-                }
-                Err(why) => Read::Omitted(why),
-            };
+            let read =
+                if scanner.is_late() { Err(Why::OutOfTime) } else { read(scanner, &entry.path, &Confirmed::new()) };
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            scanner.progress(Progress { phase: Phase::Tree, done, total, bytes: bytes.load(Ordering::Relaxed) });
-            read
+            let bytes = bytes.fetch_add(read.as_ref().map_or(0, |(_, bytes)| *bytes), Ordering::Relaxed);
+            scanner.progress(Progress { phase: Phase::Tree, done, total, bytes });
+            read.map(|(content, _)| content)
         })
         .collect();
 
     coverage.bytes = bytes.into_inner();
-    let mut texts = Vec::new();
+    let mut contents = Vec::new();
     let mut candidates = HashSet::new();
     for (entry, read) in entries.iter().zip(reads) {
         match read {
-            Read::Text(inspection) => {
+            Ok(mut content) => {
                 coverage.files += 1;
-                candidates.extend(inspection.candidates.iter().copied());
-                if !inspection.is_empty() {
-                    texts.push((entry, inspection));
+                content.count(&entry.name, &mut coverage);
+                candidates.extend(content.inspection.candidates.iter().copied());
+                if !content.inspection.is_empty() {
+                    contents.push((entry, content.inspection));
                 }
             }
-            Read::Binary => coverage.binary += 1,
-            Read::Omitted(why) => coverage.omit(entry.name.clone(), why),
+            Err(why) => coverage.omit(entry.name.clone(), why),
         }
     }
     let confirmed = scanner.confirm(candidates, &mut coverage);
-    let mut found: Vec<Finding> = texts
+    let mut found: Vec<Finding> = contents
         .into_iter()
         .flat_map(|(entry, inspection)| findings(scanner, entry, inspection, &confirmed, &mut coverage))
         .collect();
+    let inspector = scanner.inspector();
     found.extend(entries.iter().flat_map(|entry| inspector.findings_of_name(&entry.name, None)));
     Ok((found, coverage))
 }
@@ -84,24 +72,19 @@ pub(crate) fn scan(scanner: &Scanner, root: &Path, shown: &Path) -> Result<(Vec<
 fn findings(
     scanner: &Scanner,
     entry: &Entry,
-    inspection: Inspection,
-    confirmed: &HashMap<Fingerprint, LiveSecret>,
+    mut inspection: Inspection,
+    confirmed: &Confirmed,
     coverage: &mut Coverage,
 ) -> Vec<Finding> {
-    let inspector = scanner.inspector();
-    let mut sightings = inspection.sightings;
     if inspection.candidates.iter().any(|candidate| confirmed.contains_key(candidate)) {
         // Read once more: values that were merely looked up are not kept in memory.
-        match read(&entry.path, scanner.options.max_bytes) {
-            Ok(content) => {
-                if let Some(text) = text::of(&content) {
-                    inspector.name_live_secrets(&text, confirmed, &mut sightings);
-                }
-            }
+        match read(scanner, &entry.path, confirmed) {
+            Ok((content, _)) => inspection = content.inspection,
             Err(why) => coverage.omit(entry.name.clone(), why),
         }
     }
-    sightings.iter().map(|sighting| inspector.finding(sighting, &entry.name, None)).collect()
+    let inspector = scanner.inspector();
+    inspection.sightings.iter().map(|sighting| inspector.finding(sighting, &entry.name, None)).collect()
 }
 
 /// The regular files in order of their names; counts and notes the rest.
@@ -149,22 +132,35 @@ fn list(scanner: &Scanner, root: &Path, shown: &Path, coverage: &mut Coverage) -
     entries
 }
 
-/// Reads a file of at most `limit` bytes. Never waits for a FIFO that took the file's place since it was listed.
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Why> {
+/// Looks into a file, and says how large it is. Never waits for a FIFO that took the file's place since it was listed.
+fn read(scanner: &Scanner, path: &Path, confirmed: &Confirmed) -> Result<(Content, u64), Why> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC).bits();
     let unreadable = |error: io::Error| Why::Unreadable(kind_of(Some(&error)));
-    let file: File = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path).map_err(unreadable)?;
+    let mut file: File =
+        OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(Why::Special);
     }
+    let mut content = Vec::with_capacity(HEAD_BYTES);
+    file.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut content).map_err(unreadable)?;
+    if let Some(format) = scanner.archive(&content) {
+        // It is read piece by piece, whatever its size.
+        file.rewind().map_err(unreadable)?;
+        let mut file = BufReader::new(file);
+        return Ok((scanner.unpack(format, &mut file, metadata.len(), confirmed), metadata.len()));
+    }
+    let limit = scanner.options.max_bytes;
     if metadata.len() > limit {
         return Err(Why::TooLarge { limit });
     }
-    let mut content = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    content.reserve(usize::try_from(metadata.len()).unwrap_or(0).saturating_sub(content.len()));
     // The file may grow while it is read.
-    file.take(limit.saturating_add(1)).read_to_end(&mut content).map_err(unreadable)?;
-    if content.len() as u64 > limit { Err(Why::TooLarge { limit }) } else { Ok(content) }
+    file.take(limit.saturating_add(1).saturating_sub(content.len() as u64))
+        .read_to_end(&mut content)
+        .map_err(unreadable)?;
+    let bytes = content.len() as u64;
+    if bytes > limit { Err(Why::TooLarge { limit }) } else { Ok((scanner.look_into(&content, confirmed), bytes)) }
 }
 
 /// The kind of an error: its full text may name paths, which are shown elsewhere.

@@ -1,7 +1,10 @@
 //! Scans of real repositories and trees, made by git and the operating system.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod archive;
+mod bomb;
 mod contract;
+mod encoded;
 mod formats;
 mod history;
 mod ignores;

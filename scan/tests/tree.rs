@@ -62,15 +62,15 @@ fn a_fifo_named_by_the_user_is_an_answer() {
 }
 
 #[test]
-fn binary_files_are_counted_and_wide_text_is_read() {
+fn words_in_binary_files_and_wide_text_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     std::fs::write(root.join("binary"), [b"\x7fELF\0\0", token(5).as_bytes()].concat()).unwrap();
     let wide: Vec<u8> = [0xfeff_u16].into_iter().chain(token(6).encode_utf16()).flat_map(u16::to_le_bytes).collect();
     std::fs::write(root.join("wide"), wide).unwrap();
     let report = scanner().scan_tree(root).unwrap();
-    assert_eq!(files(&report, root), ["wide"]);
-    assert_eq!((report.coverage.files, report.coverage.binary), (1, 1));
+    assert_eq!(files(&report, root), ["binary", "wide"]);
+    assert_eq!((report.coverage.files, report.coverage.binary), (2, 1));
 }
 
 #[test]

@@ -89,6 +89,10 @@ fn options(settings: &Settings, target: &Target<'_>, lookup: Option<StoreLookup>
     options.honour_comments = !settings.ignore_allow;
     options.only_rules.clone_from(&settings.enable_rule);
     options.lookup = lookup;
+    options.decode_depth = settings.max_decode_depth.unwrap_or(options.decode_depth);
+    // Who calls gitleaks expects archives to stay closed unless told.
+    let usual = if settings.as_gitleaks { 0 } else { options.archive_depth };
+    options.archive_depth = settings.max_archive_depth.unwrap_or(usual);
     options.deadline =
         (settings.timeout > 0).then(|| Instant::now().checked_add(Duration::from_secs(settings.timeout))).flatten();
     options.max_bytes = match settings.max_target_megabytes {
@@ -156,14 +160,11 @@ fn input(limit: u64) -> Result<Vec<u8>, ScanFailure> {
 
 /// Says what was asked for without effect.
 fn warn(settings: &Settings, scanner: &Scanner) -> Result<(), ScanFailure> {
-    let mut warnings: Vec<String> = scanner.warnings().to_vec();
-    if settings.max_archive_depth > 0 {
-        warnings.push("--max-archive-depth has no effect: archives are not opened".to_owned());
-    }
+    let warnings = scanner.warnings();
     if settings.says("warn") {
         let mut to = io::stderr().lock();
         for warning in warnings {
-            writeln!(to, "turnlock: warning: {}", printable(&warning)).map_err(ScanFailure::Write)?;
+            writeln!(to, "turnlock: warning: {}", printable(warning)).map_err(ScanFailure::Write)?;
         }
     }
     Ok(())

@@ -94,7 +94,8 @@ fn place(finding: &Finding, look: &Look, to: &mut impl Write) -> io::Result<()> 
 
 /// Writes what was covered and what was not, for people.
 pub fn write_summary(report: &Report, to: &mut impl Write) -> io::Result<()> {
-    let Coverage { files, blobs, commits, bytes, binary, symlinks, allowed, omitted, omissions } = &report.coverage;
+    let Coverage { files, blobs, commits, bytes, binary, archives, unpacked, symlinks, allowed, omitted, omissions } =
+        &report.coverage;
     let (credentials, places) = (groups(report).len(), report.findings.len());
     match (credentials, places) {
         (0, _) => write!(to, "no leaks found")?,
@@ -103,7 +104,13 @@ pub fn write_summary(report: &Report, to: &mut impl Write) -> io::Result<()> {
         (leaks, places) => write!(to, "{leaks} leaks found in {places} places")?,
     }
     write!(to, "; read {files} files, {blobs} blobs of {commits} commits, {:.1} MB", *bytes as f64 / 1e6)?;
-    let passed = [(binary, "binary contents"), (symlinks, "links"), (allowed, "files that the configuration allows")];
+    if *archives > 0 {
+        write!(to, ", {unpacked} files in {archives} archives")?;
+    }
+    if *binary > 0 {
+        write!(to, ", the words of {binary} binary contents")?;
+    }
+    let passed = [(symlinks, "links"), (allowed, "files that the configuration allows")];
     let passed: Vec<String> =
         passed.iter().filter(|(count, _)| **count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     if !passed.is_empty() {

@@ -136,13 +136,13 @@ pub(super) struct Settings {
     #[arg(long, value_name = "FILE", global = true, hide = true)]
     pub(super) report_template: Option<PathBuf>,
 
-    /// Depth of archives within archives.
-    #[arg(long, value_name = "DEPTH", default_value_t = 0, global = true, hide = true)]
-    pub(super) max_archive_depth: u32,
+    /// Open archives and container images, so many within one another; 0 opens none [default: 3].
+    #[arg(long, value_name = "DEPTH", global = true)]
+    pub(super) max_archive_depth: Option<usize>,
 
-    /// Depth of encodings within encodings.
-    #[arg(long, value_name = "DEPTH", global = true, hide = true)]
-    pub(super) max_decode_depth: Option<u32>,
+    /// Read base64, hex, percent and character escapes, so many within one another; 0 reads none [default: 5].
+    #[arg(long, value_name = "DEPTH", global = true)]
+    pub(super) max_decode_depth: Option<usize>,
 
     /// Measurements of the program, which are refused.
     #[arg(long, value_name = "KINDS", global = true, hide = true)]

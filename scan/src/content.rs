@@ -1,0 +1,106 @@
+//! What a file holds, whatever it is: text, an archive of files, or something binary with words in it.
+
+use std::collections::HashMap;
+use std::io::Cursor;
+
+use turnlock_core::finding::{Fingerprint, LiveSecret};
+
+use crate::archive::{self, Format, HEAD_BYTES, Limits, ReadSeek, Visitor};
+use crate::coverage::{Coverage, Why};
+use crate::inspect::{Inspection, Inspector};
+use crate::scanner::Scanner;
+use crate::text;
+
+/// The rules that are believed in binary content, by their certainty: what looks like a password there is not one.
+const MIN_BINARY_CERTAINTY: f32 = 0.8;
+
+/// What was found in a file, and what of it could not be read.
+#[derive(Debug, Default)]
+pub(crate) struct Content {
+    /// The places name files within an archive.
+    pub(crate) inspection: Inspection,
+    is_archive: bool,
+    unpacked: u64,
+    binary: u64,
+    /// By the name within the archive.
+    omissions: Vec<(String, Why)>,
+}
+
+impl Content {
+    /// Counts this as the file `name`.
+    pub(crate) fn count(&mut self, name: &str, coverage: &mut Coverage) {
+        coverage.archives += u64::from(self.is_archive);
+        coverage.unpacked += self.unpacked;
+        coverage.binary += self.binary;
+        for (inner, why) in self.omissions.drain(..) {
+            coverage.omit(archive::name(name, &inner), why);
+        }
+    }
+}
+
+/// Confirmed values of the store, by fingerprint.
+pub(crate) type Confirmed = HashMap<Fingerprint, LiveSecret>;
+
+impl Scanner {
+    /// What the file with `bytes` holds, values of the store that are `confirmed` among it.
+    pub(crate) fn look_into(&self, bytes: &[u8], confirmed: &Confirmed) -> Content {
+        let head = bytes.get(..HEAD_BYTES).unwrap_or(bytes);
+        match self.archive(head) {
+            Some(format) => self.unpack(format, &mut Cursor::new(bytes), bytes.len() as u64, confirmed),
+            None => {
+                let mut content = Content::default();
+                let mut looking = Looking { inspector: self.inspector(), confirmed, content: &mut content };
+                looking.look("", bytes);
+                content
+            }
+        }
+    }
+
+    /// The archive that starts with `head`, if archives are opened and it is one.
+    pub(crate) fn archive(&self, head: &[u8]) -> Option<Format> {
+        Format::of(head).filter(|_| self.options.archive_depth > 0)
+    }
+
+    /// What the archive in `file`, `bytes` large, holds.
+    pub(crate) fn unpack(&self, format: Format, file: &mut dyn ReadSeek, bytes: u64, confirmed: &Confirmed) -> Content {
+        let mut content = Content { is_archive: true, ..Content::default() };
+        let limits = Limits { depth: self.options.archive_depth, file_bytes: self.options.max_bytes };
+        let mut looking = Looking { inspector: self.inspector(), confirmed, content: &mut content };
+        archive::walk(format, file, bytes, limits, &mut looking);
+        content
+    }
+}
+
+struct Looking<'l> {
+    inspector: Inspector<'l>,
+    confirmed: &'l Confirmed,
+    content: &'l mut Content,
+}
+
+impl Looking<'_> {
+    fn look(&mut self, name: &str, bytes: &[u8]) {
+        let Inspection { mut sightings, candidates } = match text::of(bytes) {
+            Some(text) => self.inspector.look(&text, None, self.confirmed),
+            None => {
+                self.content.binary += 1;
+                let mut found = self.inspector.look(&text::words(bytes), Some(bytes), self.confirmed);
+                found.sightings.retain(|sighting| sighting.certainty >= MIN_BINARY_CERTAINTY);
+                found
+            }
+        };
+        sightings.iter_mut().for_each(|sighting| name.clone_into(&mut sighting.place.file));
+        self.content.inspection.sightings.extend(sightings);
+        self.content.inspection.candidates.extend(candidates);
+    }
+}
+
+impl Visitor for Looking<'_> {
+    fn file(&mut self, name: &str, bytes: &[u8]) {
+        self.content.unpacked += 1;
+        self.look(name, bytes);
+    }
+
+    fn omit(&mut self, name: &str, why: Why) {
+        self.content.omissions.push((name.to_owned(), why));
+    }
+}
