@@ -274,6 +274,11 @@ impl Filter {
         self.may_hold(&fingerprint).then_some(fingerprint)
     }
 
+    /// The fingerprint of `value`, whether or not the store may hold it.
+    pub fn fingerprint(&self, value: &[u8]) -> Fingerprint {
+        self.key.fingerprint(value)
+    }
+
     fn may_hold(&self, fingerprint: &Fingerprint) -> bool {
         let prefix = fingerprint.prefix(self.bits) as usize;
         self.set.get(prefix / 64).is_some_and(|word| word >> (prefix % 64) & 1 == 1)

@@ -1,7 +1,8 @@
 //! What a file holds, whatever it is: text, an archive of files, or something binary with words in it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::Cursor;
+use std::io::{self, Cursor, Read};
 
 use turnlock_core::finding::{Fingerprint, LiveSecret};
 
@@ -9,7 +10,7 @@ use crate::archive::{self, Format, HEAD_BYTES, Limits, ReadSeek, Visitor};
 use crate::coverage::{Coverage, Why};
 use crate::inspect::{Inspection, Inspector};
 use crate::scanner::Scanner;
-use crate::text;
+use crate::{text, windows};
 
 /// The rules that are believed in binary content, by their certainty: what looks like a password there is not one.
 const MIN_BINARY_CERTAINTY: f32 = 0.8;
@@ -56,6 +57,23 @@ impl Scanner {
         }
     }
 
+    /// What a text of any length holds that `reader` gives, and how long it is.
+    pub(crate) fn look_through(&self, reader: &mut impl Read, confirmed: &Confirmed) -> io::Result<(Content, u64)> {
+        let mut content = Content::default();
+        let inspector = self.inspector();
+        let bytes = windows::each(reader, |window| {
+            let Inspection { sightings, candidates, .. } = inspector.look_at(window, confirmed);
+            content.inspection.sightings.extend(sightings);
+            content.inspection.candidates.extend(candidates);
+        })?;
+        Ok((content, bytes))
+    }
+
+    /// Whether what starts with `head` can be read in windows: plain text.
+    pub(crate) fn is_plain(&self, head: &[u8]) -> bool {
+        self.archive(head).is_none() && matches!(text::of(head), Some(Cow::Borrowed(_)))
+    }
+
     /// The archive that starts with `head`, if archives are opened and it is one.
     pub(crate) fn archive(&self, head: &[u8]) -> Option<Format> {
         Format::of(head).filter(|_| self.options.archive_depth > 0)
@@ -79,7 +97,7 @@ struct Looking<'l> {
 
 impl Looking<'_> {
     fn look(&mut self, name: &str, bytes: &[u8]) {
-        let Inspection { mut sightings, candidates } = match text::of(bytes) {
+        let Inspection { mut sightings, candidates, .. } = match text::of(bytes) {
             Some(text) => self.inspector.look(&text, None, self.confirmed),
             None => {
                 self.content.binary += 1;

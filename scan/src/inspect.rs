@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use turnlock_core::Protected;
 use turnlock_core::finding::{CommitMark, Finding, Fingerprint, FingerprintKey, LIVE_SECRET_RULE, LiveSecret, Place};
+use zeroize::Zeroizing;
 
 use crate::allow;
 use crate::archive;
@@ -13,6 +14,7 @@ use crate::entropy;
 use crate::lookup::StoreLookup;
 use crate::ruleset::Ruleset;
 use crate::text;
+use crate::windows::Window;
 
 /// Longest match that a finding carries whole; of a longer one the start.
 const MAX_MATCH_BYTES: usize = 16 << 10;
@@ -23,6 +25,8 @@ pub(crate) struct Inspection {
     pub(crate) sightings: Vec<Sighting>,
     /// Fingerprints of strings that the store may hold.
     pub(crate) candidates: HashSet<Fingerprint>,
+    /// Whether what was found depends on more than few bytes around it.
+    pub(crate) beyond: bool,
 }
 
 impl Inspection {
@@ -43,13 +47,25 @@ pub(crate) struct Sighting {
     /// The lines that the match touches, or what surrounds it in longer ones.
     lines: Protected,
     /// Bytes of the credential in the text.
-    span: Range<usize>,
+    pub(crate) span: Range<usize>,
     entropy: f32,
     pub(crate) certainty: f32,
     tag: Option<&'static str>,
     /// What was taken off to read it.
     decoding: Decoding,
     live: Option<LiveSecret>,
+}
+
+impl Sighting {
+    /// Tells the credential from others of the same rule, and from the same one elsewhere in an archive.
+    pub(crate) fn identity(&self, key: &FingerprintKey) -> Fingerprint {
+        let inner = self.place.file.as_bytes();
+        if inner.is_empty() {
+            return key.fingerprint(self.secret.expose());
+        }
+        let both = Zeroizing::new([inner, b"\0", self.secret.expose()].concat());
+        key.fingerprint(&both)
+    }
 }
 
 /// How texts are inspected.
@@ -82,9 +98,17 @@ impl Inspector<'_> {
         inspection
     }
 
+    /// The same for one window of a text: what starts in it, at its place in the whole.
+    pub(crate) fn look_at(&self, window: &Window<'_>, confirmed: &HashMap<Fingerprint, LiveSecret>) -> Inspection {
+        let mut inspection = self.look(window.text, None, confirmed);
+        inspection.sightings.retain(|sighting| window.own.contains(&sighting.span.start));
+        inspection.sightings.iter_mut().for_each(|sighting| window.shift(&mut sighting.place));
+        inspection
+    }
+
     /// Applies the rules, and collects what the store has to be asked about.
     fn inspect(&self, text: &[u8], source: Option<&[u8]>) -> Inspection {
-        let hits = self.rules.hits(text, |span| self.is_allowed(text, span));
+        let (hits, beyond) = self.rules.hits(text, |span| self.is_allowed(text, span));
         let sightings = hits
             .into_iter()
             .map(|hit| Sighting {
@@ -102,7 +126,7 @@ impl Inspector<'_> {
             })
             .collect();
         let candidates = self.lookup.map(|lookup| lookup.candidates(text)).unwrap_or_default();
-        let mut inspection = Inspection { sightings, candidates };
+        let mut inspection = Inspection { sightings, candidates, beyond };
         self.inspect_encoded(text, source, &mut inspection);
         inspection
     }
@@ -148,6 +172,8 @@ impl Inspector<'_> {
         while layers.len() < self.decode_depth {
             let Some(layer) = Layer::of(layers.last().map_or(text, |layer| &layer.text)) else { break };
             layers.push(layer);
+            // What is written in another notation may go on for many lines.
+            inspection.beyond = true;
             let Some(layer) = layers.last() else { break };
             let mut level = Level(Vec::new());
             let excused = |span: &Range<usize>| {
@@ -155,7 +181,7 @@ impl Inspector<'_> {
                     || decode::trail(&layers, span)
                         .is_some_and(|(trail, _)| trail.last().is_some_and(|whole| self.is_allowed(text, whole)))
             };
-            for hit in self.rules.hits(&layer.text, excused) {
+            for hit in self.rules.hits(&layer.text, excused).0 {
                 let Some((trail, decoding)) = decode::trail(&layers, &hit.span) else { continue };
                 let Some((secrets, _)) = decode::trail(&layers, &hit.secret) else { continue };
                 let (Some(whole), Some(secret)) = (trail.last(), secrets.last()) else { continue };

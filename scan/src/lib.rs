@@ -8,47 +8,72 @@
 //! - `content`, `text`, [`archive`]: what a file holds: text, files in it, or words in something binary
 //! - [`decode`]: what a text says in base64, hex, percent or character escapes
 //! - [`lookup`]: recognises values of the live store
-//! - `walk`, `git`, `packs`, `origin`: where texts come from; whether all are there; who brought them in
+//! - `walk`, `windows`, `git`: texts of a tree, of any size, and of a history
+//! - `objects`, `forest`, `pack`, `delta`, `packs`: the objects of a repository, decoded each once; whether all are there
+//! - `changes`, `range`, `log_options`, `staged`, `received`: what some commits, the index and a push bring in
+//! - `versions`, `seen`: only lines that are new are matched; what was seen in which version
+//! - `memory`, `again`: what a scan leaves for the next one, which looks only at what is new
+//! - `commits`, `folders`, `origin`: who brought it in; `named`: findings out of that
 //! - `allow`, [`ignore_list`], [`baseline`], `excuses`: what is no leak, or an old one
 //! - [`scanner`]: puts these together; [`report`], [`coverage`]: what comes out
 
+mod again;
 mod allow;
 pub mod archive;
 mod assigned;
 pub mod baseline;
 #[allow(dead_code, reason = "the samples are for the tests")]
 mod catalogue;
+mod changes;
 pub mod check;
+mod commits;
 pub mod config;
 mod content;
 pub mod coverage;
 mod custom;
 pub mod decode;
+mod delta;
 mod entropy;
 mod excuses;
+mod folders;
+mod forest;
 mod git;
 pub mod ignore_list;
 mod inspect;
 mod keywords;
 mod letters;
+mod log_options;
 pub mod lookup;
 pub mod matcher;
+mod memory;
 pub mod name;
+mod named;
+mod objects;
 mod origin;
+mod pack;
 mod packs;
 mod plausible;
 pub mod prefilter;
+mod range;
+mod received;
 pub mod report;
 pub mod rule;
 mod ruleset;
 pub mod scanner;
+mod seen;
 mod setting;
 mod shape;
+mod staged;
 mod text;
+mod versions;
 mod walk;
+mod windows;
 
 pub use coverage::{Coverage, Omission, Why};
 pub use git::repository_top;
+pub use log_options::{BadOption, date};
 pub use lookup::StoreLookup;
+pub use range::Range;
+pub use received::Quarantine;
 pub use report::{Outcome, Report};
 pub use scanner::{Options, Phase, Progress, ScanError, Scanner};

@@ -42,6 +42,11 @@ impl StoreLookup {
         found
     }
 
+    /// The fingerprint of a value that was located.
+    pub(crate) fn fingerprint(&self, value: &[u8]) -> Fingerprint {
+        self.filter.fingerprint(value)
+    }
+
     /// The secrets among `candidates`.
     pub(crate) fn confirmed(
         &self,

@@ -59,13 +59,19 @@ impl Matcher {
 
     /// The credentials in `text`, in order of their place; no two overlap. Equal texts give equal answers.
     pub fn hits(&self, text: &[u8]) -> Vec<Hit> {
-        let mut hits = Vec::new();
+        self.hits_and_reach(text).0
+    }
+
+    /// The same, and whether a rule with a reach of its own was tried. If none was, matches depend on few bytes around them.
+    pub(crate) fn hits_and_reach(&self, text: &[u8]) -> (Vec<Hit>, bool) {
+        let (mut hits, mut beyond) = (Vec::new(), false);
         for (index, window) in self.prefilter.windows(&self.rules, text) {
             if let Some(rule) = self.rules.get(index) {
+                beyond |= rule.reach.is_some();
                 apply(index, rule, text, window, &mut hits);
             }
         }
-        self.settle(hits)
+        (self.settle(hits), beyond)
     }
 
     /// Of hits whose credentials overlap the one of the most certain rule stays, then the longest, then the first.

@@ -1,24 +1,19 @@
 //! Whether the object store of a repository is whole: what a damaged index hides would otherwise not be missed.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use gix::odb::pack::{index, multi_index};
 use gix::progress::Discard;
-use gix::{ObjectId, Repository};
+use gix::{ObjectId, Repository, oid};
 
 use crate::coverage::{Coverage, Why};
+use crate::objects;
 
-/// Notes indices whose checksum is wrong, packs without an index, references to objects that are not among `ids`, and
-/// clones that left objects out.
-pub(crate) fn doubt(repository: &Repository, ids: &HashSet<ObjectId>, coverage: &mut Coverage) {
-    let store = repository.objects.store_ref();
-    let alternates = store.alternate_db_paths().unwrap_or_else(|_| {
-        coverage.omit("alternate object folders", Why::Damaged);
-        Vec::new()
-    });
-    for folder in std::iter::once(store.path()).chain(alternates.iter().map(AsRef::as_ref)) {
+/// Notes indices whose checksum is wrong, packs without an index, references to objects that are not there, and clones
+/// that left objects out.
+pub(crate) fn doubt(repository: &Repository, is_there: impl Fn(&oid) -> bool, coverage: &mut Coverage) {
+    for folder in objects::folders(repository, &mut Coverage::default()) {
         doubt_folder(repository, &folder.join("pack"), coverage);
     }
     if repository.is_shallow().unwrap_or(true) {
@@ -29,7 +24,7 @@ pub(crate) fn doubt(repository: &Repository, ids: &HashSet<ObjectId>, coverage: 
     let mut missing: Vec<ObjectId> = all
         .filter_map(Result::ok)
         .filter_map(|reference| reference.target().try_id().map(ToOwned::to_owned))
-        .filter(|id| !ids.contains(id))
+        .filter(|id| !is_there(id))
         .collect();
     missing.sort_unstable();
     missing.dedup();

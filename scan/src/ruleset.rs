@@ -102,10 +102,12 @@ impl Ruleset {
     }
 
     /// What the rules find in `text`. `excused` says of the bytes of a match whether the text
-    /// itself allows them.
-    pub(crate) fn hits(&self, text: &[u8], excused: impl Fn(&Range<usize>) -> bool) -> Vec<Hit> {
+    /// itself allows them. Also whether more than few bytes around each hit counted: a rule of a configuration sees the whole
+    /// text.
+    pub(crate) fn hits(&self, text: &[u8], excused: impl Fn(&Range<usize>) -> bool) -> (Vec<Hit>, bool) {
         let offset = self.matcher.rules().len();
-        let built_in = self.matcher.hits(text).into_iter().map(|hit| Hit {
+        let (built_in, beyond) = self.matcher.hits_and_reach(text);
+        let built_in = built_in.into_iter().map(|hit| Hit {
             rule: hit.rule,
             place: text::place(text, &hit.span),
             span: hit.span,
@@ -131,7 +133,12 @@ impl Ruleset {
             self.join(text, &mut hits);
         }
         hits.retain(|hit| self.is_reported(hit.rule));
-        hits
+        (hits, beyond || self.custom.reads_texts())
+    }
+
+    /// The rules that come with the program, as far as the configuration leaves them.
+    pub(crate) fn catalogue(&self) -> &[Rule] {
+        self.matcher.rules()
     }
 
     fn is_reported(&self, rule: usize) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -14,10 +15,12 @@ use crate::excuses::Excuses;
 use crate::ignore_list::IgnoreList;
 use crate::inspect::{Inspector, identity};
 use crate::lookup::StoreLookup;
+use crate::range::{self, Range};
+use crate::received::{self, Quarantine};
 use crate::report::Report;
 use crate::rule::{self, Rule, RuleError};
 use crate::ruleset::Ruleset;
-use crate::{archive, decode, git, walk};
+use crate::{archive, decode, git, staged, walk};
 
 /// What is scanned and how.
 pub struct Options {
@@ -46,6 +49,12 @@ pub struct Options {
     pub leave_out: Vec<PathBuf>,
     /// When to stop reading: what is left then is named as omissions.
     pub deadline: Option<Instant>,
+    /// Whether lines that another version of the file has too are matched once only. Without it a scan is slower and finds
+    /// the same.
+    pub reuse_lines: bool,
+    /// Folder in which the scan of a history remembers what it has seen, so that the next one is short; `None` to remember
+    /// nothing. Must belong to the user: what lies there is believed.
+    pub cache: Option<PathBuf>,
     /// The live store, if it shall be asked.
     pub lookup: Option<StoreLookup>,
     /// Is called now and then, from any thread.
@@ -98,6 +107,8 @@ impl Options {
             baseline: Baseline::default(),
             leave_out: Vec::new(),
             deadline: None,
+            reuse_lines: true,
+            cache: None,
             lookup: None,
             progress: None,
         })
@@ -139,6 +150,20 @@ pub enum ScanError {
     /// The object store cannot be listed.
     #[error("the objects of the repository cannot be listed")]
     Objects(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A revision is unknown.
+    #[error("there is no commit {revision}")]
+    Revision {
+        /// What was asked for.
+        revision: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The input of the hook cannot be read.
+    #[error("the references of the push cannot be read")]
+    Input(#[source] std::io::Error),
+    /// The input of the hook is not what git writes.
+    #[error("the references of the push are malformed: each line must be an old id, a new id and a name")]
+    HookInput,
     /// An ignore file cannot be read.
     #[error("an ignore file cannot be read")]
     IgnoreFile(#[source] std::io::Error),
@@ -149,15 +174,18 @@ pub enum ScanError {
 pub struct Scanner {
     pub(crate) options: Options,
     pub(crate) rules: Ruleset,
+    /// All that a configuration changes, as a text by which two of them are told apart.
+    pub(crate) config: String,
     warnings: Vec<String>,
 }
 
 impl Scanner {
     /// Errors: [`ScanError::Config`].
     pub fn new(mut options: Options) -> Result<Self, ScanError> {
+        let config = format!("{:?} {:?}", options.config, options.only_rules);
         let (rules, warnings) =
             Ruleset::new(std::mem::take(&mut options.rules), std::mem::take(&mut options.config), &options.only_rules)?;
-        Ok(Self { options, rules, warnings })
+        Ok(Self { options, rules, config, warnings })
     }
 
     /// What the configuration says without effect.
@@ -188,6 +216,36 @@ impl Scanner {
         let repository = git::open(path)?;
         let excuses = self.excuses(repository.workdir().unwrap_or(path))?;
         let (findings, coverage) = git::scan(self, &repository)?;
+        Ok(self.report(findings, coverage, &excuses))
+    }
+
+    /// Scans what some commits of the repository at or above `path` brought in.
+    pub fn scan_range(&self, path: &Path, range: &Range) -> Result<Report, ScanError> {
+        let repository = git::open(path)?;
+        let excuses = self.excuses(repository.workdir().unwrap_or(path))?;
+        let (findings, coverage) = range::scan(self, &repository, range)?;
+        Ok(self.report(findings, coverage, &excuses))
+    }
+
+    /// Scans what is staged in the repository at or above `path` and not in its last commit.
+    pub fn scan_staged(&self, path: &Path) -> Result<Report, ScanError> {
+        let repository = git::open(path)?;
+        let excuses = self.excuses(repository.workdir().unwrap_or(path))?;
+        let (findings, coverage) = staged::scan(self, &repository)?;
+        Ok(self.report(findings, coverage, &excuses))
+    }
+
+    /// Scans what a push is about to bring to the repository at or above `path`. `input`: what git writes to its hook
+    /// `pre-receive`.
+    pub fn scan_received(
+        &self,
+        path: &Path,
+        quarantine: &Quarantine,
+        input: &mut dyn BufRead,
+    ) -> Result<Report, ScanError> {
+        let mut repository = git::open(path)?;
+        let excuses = self.excuses(repository.workdir().unwrap_or(path))?;
+        let (findings, coverage) = received::scan(self, &mut repository, quarantine, input)?;
         Ok(self.report(findings, coverage, &excuses))
     }
 
@@ -228,6 +286,25 @@ impl Scanner {
         let sightings = &content.inspection.sightings;
         let findings = sightings.iter().map(|sighting| inspector.finding(sighting, file, None)).collect();
         self.report(findings, coverage, &Excuses::general(self))
+    }
+
+    /// Scans what `reader` gives, of any length, under the name `file` (may be empty).
+    pub fn scan_reader(&self, file: &str, reader: &mut dyn Read) -> std::io::Result<Report> {
+        /// Bytes that tell a plain text.
+        const HEAD_BYTES: u64 = 8 << 10;
+        let mut head = Vec::new();
+        (&mut *reader).take(HEAD_BYTES).read_to_end(&mut head)?;
+        // What may hold values of the live store is read twice; what is no plain text is looked into whole.
+        if self.options.lookup.is_some() || !self.is_plain(&head) {
+            reader.read_to_end(&mut head)?;
+            return Ok(self.scan_bytes(file, &head));
+        }
+        let (content, bytes) = self.look_through(&mut head.as_slice().chain(reader), &HashMap::new())?;
+        let coverage = Coverage { files: 1, bytes, ..Coverage::default() };
+        let inspector = self.inspector();
+        let sightings = &content.inspection.sightings;
+        let findings = sightings.iter().map(|sighting| inspector.finding(sighting, file, None)).collect();
+        Ok(self.report(findings, coverage, &Excuses::general(self)))
     }
 
     pub(crate) fn inspector(&self) -> Inspector<'_> {

@@ -18,6 +18,12 @@ use crate::coverage::{Coverage, Why};
 use crate::inspect::Inspection;
 use crate::scanner::{Phase, Progress, ScanError, Scanner};
 
+/// A plain text of so many bytes or more is read in windows.
+const IN_WINDOWS_BYTES: u64 = 16 << 20;
+
+/// Bytes that tell a plain text.
+const SNIFF_BYTES: u64 = 8 << 10;
+
 struct Entry {
     path: PathBuf,
     /// The name in reports.
@@ -153,6 +159,16 @@ fn read(scanner: &Scanner, path: &Path, confirmed: &Confirmed) -> Result<(Conten
     let limit = scanner.options.max_bytes;
     if metadata.len() > limit {
         return Err(Why::TooLarge { limit });
+    }
+    if metadata.len() >= IN_WINDOWS_BYTES {
+        file.by_ref().take(SNIFF_BYTES).read_to_end(&mut content).map_err(unreadable)?;
+        if scanner.is_plain(&content) {
+            // The file may grow while it is read.
+            let rest = limit.saturating_add(1).saturating_sub(content.len() as u64);
+            let mut reader = content.as_slice().chain(file.take(rest));
+            let (found, bytes) = scanner.look_through(&mut reader, confirmed).map_err(unreadable)?;
+            return if bytes > limit { Err(Why::TooLarge { limit }) } else { Ok((found, bytes)) };
+        }
     }
     content.reserve(usize::try_from(metadata.len()).unwrap_or(0).saturating_sub(content.len()));
     // The file may grow while it is read.

@@ -1,8 +1,10 @@
 //! Scans of real repositories and trees, made by git and the operating system.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod again;
 mod archive;
 mod bomb;
+mod commits;
 mod contract;
 mod encoded;
 mod formats;

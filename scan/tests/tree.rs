@@ -118,3 +118,32 @@ fn a_scan_that_ran_out_of_time_says_what_it_did_not_read() {
     let report = Scanner::new(options).unwrap().scan_tree(folder.path()).unwrap();
     assert_eq!((report.outcome(), &report.coverage.omissions[0].why), (Outcome::Partial, &Why::OutOfTime));
 }
+
+#[test]
+fn a_file_larger_than_memory_should_hold_is_read_in_windows() {
+    use std::io::{Seek as _, SeekFrom, Write as _};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large");
+    let mut file = std::fs::File::create(&path).unwrap();
+    let lines = "a line of a log that says nothing\n".repeat(1000);
+    file.write_all(lines.as_bytes()).unwrap();
+    writeln!(file, "{}", token(30)).unwrap();
+    // A hole: hundreds of megabytes in one line that take no room on the disk.
+    file.seek(SeekFrom::Start(300 << 20)).unwrap();
+    write!(file, " {}\nend {}", token(31), token(32)).unwrap();
+    drop(file);
+    let mut options = Options::new().unwrap();
+    options.max_bytes = u64::MAX;
+    let report = Scanner::new(options).unwrap().scan_tree(&path).unwrap();
+    let lines: Vec<u32> = report.findings.iter().map(|finding| finding.place.start_line).collect();
+    assert_eq!(lines, [1001, 1002, 1003]);
+    assert_eq!(report.findings[1].place.start_column, (300 << 20) + 3 - u32::try_from(1000 * 34 + 72).unwrap());
+    assert!(resident_peak_megabytes() < 300, "{}", resident_peak_megabytes());
+}
+
+/// Peak of resident memory of this process: windows of all threads and the other tests.
+fn resident_peak_megabytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}

@@ -1,0 +1,89 @@
+//! What a push brings to a server, before it is accepted: git keeps the new objects aside and names the references that
+//! are about to move.
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+use gix::{ObjectId, Repository};
+use tempfile::TempDir;
+use turnlock_core::finding::Finding;
+
+use crate::coverage::Coverage;
+use crate::range::{self, Range};
+use crate::scanner::{ScanError, Scanner};
+
+/// A line of a hook's input is never longer.
+const MAX_LINE_BYTES: u64 = 64 << 10;
+
+/// Where git keeps objects during a push, as it tells hooks in their environment.
+#[derive(Debug, Clone, Default)]
+pub struct Quarantine {
+    /// The folder of the new objects.
+    pub objects: Option<PathBuf>,
+    /// The folders of the objects that are there already.
+    pub others: Vec<PathBuf>,
+}
+
+/// Scans the commits that the references of `input` would lead to and none leads to yet. `input`: lines of the old id, the
+/// new id and the name of the reference.
+pub(crate) fn scan(
+    scanner: &Scanner,
+    repository: &mut Repository,
+    quarantine: &Quarantine,
+    input: &mut dyn BufRead,
+) -> Result<(Vec<Finding>, Coverage), ScanError> {
+    let tips = tips(input)?;
+    // Lives as long as the scan.
+    let joined = quarantine.objects.as_deref().map(|objects| join(repository, objects, &quarantine.others)).transpose();
+    let _joined = joined.map_err(|error| ScanError::Objects(Box::new(error)))?;
+    let present: Vec<ObjectId> = range::references(repository);
+    let commits: Vec<ObjectId> = tips
+        .into_iter()
+        .map(|id| {
+            let object = repository.find_object(id);
+            let gone = |error: &dyn ToString| ScanError::Revision {
+                revision: id.to_string(),
+                source: error.to_string().into(),
+            };
+            let kind = object.map_err(|error| gone(&error))?.peel_tags_to_end().map_err(|error| gone(&error))?;
+            Ok((kind.kind == gix::objs::Kind::Commit).then_some(kind.id))
+        })
+        .filter_map(Result::transpose)
+        .collect::<Result<_, ScanError>>()?;
+    range::scan_between(scanner, repository, commits, present, &Range::default())
+}
+
+/// The new ids; a reference that is deleted brings nothing.
+fn tips(input: &mut dyn BufRead) -> Result<Vec<ObjectId>, ScanError> {
+    let mut ids = Vec::new();
+    loop {
+        let mut line = Vec::new();
+        std::io::Read::take(&mut *input, MAX_LINE_BYTES).read_until(b'\n', &mut line).map_err(ScanError::Input)?;
+        if line.is_empty() {
+            return Ok(ids);
+        }
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let mut id = || words.next().and_then(|word| ObjectId::from_hex(word).ok());
+        let (Some(_), Some(new)) = (id(), id()) else { return Err(ScanError::HookInput) };
+        if !new.is_null() {
+            ids.push(new);
+        }
+    }
+}
+
+/// Lets `repository` read the objects of the push as well: an object folder without objects that borrows from both. It is
+/// gone with the guard.
+fn join(repository: &mut Repository, objects: &Path, others: &[PathBuf]) -> std::io::Result<TempDir> {
+    let own = repository.objects.store_ref().path().to_owned();
+    let folder = tempfile::Builder::new().prefix("turnlock-push-").tempdir()?;
+    std::fs::create_dir(folder.path().join("info"))?;
+    let mut list = Vec::new();
+    for path in std::iter::once(objects).chain(others.iter().map(AsRef::as_ref)).chain([own.as_path()]) {
+        list.extend_from_slice(std::fs::canonicalize(path)?.as_os_str().as_encoded_bytes());
+        list.push(b'\n');
+    }
+    std::fs::write(folder.path().join("info/alternates"), list)?;
+    let store = gix::odb::at(folder.path(), repository.object_hash())?;
+    repository.objects = gix::odb::memory::Proxy::from(store);
+    Ok(folder)
+}
