@@ -182,7 +182,7 @@ pub(crate) enum Command {
     /// Do the work of rotations next to their targets
     Agent(command::agent::AgentArgs),
     /// Look for leaked credentials in files and in the history of a repository
-    Scan(command::scan::ScanArgs),
+    Scan(Box<command::scan::ScanArgs>),
     /// Show the whole product at work on real input, within a minute
     Demo(command::demo::DemoArgs),
     /// Write the completions of a shell

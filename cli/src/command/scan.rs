@@ -12,20 +12,24 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use turnlock_scan::config::source;
 use turnlock_scan::ignore_list::IgnoreList;
 use turnlock_scan::report::{self, Redaction, printable};
-use turnlock_scan::{Options, Outcome, Phase, Progress, Report, Scanner, StoreLookup};
+use turnlock_scan::{Options, Outcome, Phase, Progress, Quarantine, Report, Scanner, StoreLookup};
 
 pub(crate) use args::ScanArgs;
-use args::{Format, Settings, Source};
+use args::{Format, GitArgs, Settings, Source};
 pub(crate) use failure::ScanFailure;
 
 /// What is scanned.
 enum Target<'a> {
     Everything(&'a Path),
     History(&'a Path),
+    /// Some commits of a repository, or what is staged in it.
+    Changes(&'a GitArgs),
+    /// What a push brings to a repository.
+    Push(&'a Path),
     Files(&'a Path),
     Input,
 }
@@ -40,7 +44,9 @@ pub(crate) fn run(args: &ScanArgs, lookup: Option<StoreLookup>) -> Result<Outcom
         Some(Source::Ignore(ignore)) => return ignore.run().map(|()| Outcome::Clean),
         None if args.no_git => Target::Files(&args.path),
         None => Target::Everything(&args.path),
+        Some(Source::Git(git)) if git.is_partial() => Target::Changes(git),
         Some(Source::Git(git)) => Target::History(&git.path),
+        Some(Source::PreReceive { path }) => Target::Push(path),
         Some(Source::Dir { path }) => Target::Files(path),
         Some(Source::Stdin) => Target::Input,
         Some(Source::Detect { pipe: true, .. }) => Target::Input,
@@ -75,8 +81,10 @@ pub(crate) fn run(args: &ScanArgs, lookup: Option<StoreLookup>) -> Result<Outcom
     let report = match target {
         Target::Everything(path) => scanner.scan_all(path)?,
         Target::History(path) => scanner.scan_history(path)?,
+        Target::Changes(git) => git.scan(&scanner)?,
+        Target::Push(path) => scanner.scan_received(path, &quarantine(), &mut io::stdin().lock())?,
         Target::Files(path) => scanner.scan_tree(path)?,
-        Target::Input => scanner.scan_bytes("", &input(limit)?),
+        Target::Input => input(&scanner, limit)?,
     };
     bar.finish_and_clear();
     write(settings, format, &report).map_err(ScanFailure::Write)?;
@@ -93,6 +101,7 @@ fn options(settings: &Settings, target: &Target<'_>, lookup: Option<StoreLookup>
     // Who calls gitleaks expects archives to stay closed unless told.
     let usual = if settings.as_gitleaks { 0 } else { options.archive_depth };
     options.archive_depth = settings.max_archive_depth.unwrap_or(usual);
+    options.cache = if settings.no_cache { None } else { cache() };
     options.deadline =
         (settings.timeout > 0).then(|| Instant::now().checked_add(Duration::from_secs(settings.timeout))).flatten();
     options.max_bytes = match settings.max_target_megabytes {
@@ -134,7 +143,8 @@ const SECRETS_BASELINE: &str = ".secrets.baseline";
 /// folder of a file and the top of the repository around it.
 fn tops(settings: &Settings, target: &Target<'_>) -> Vec<PathBuf> {
     let path = match target {
-        Target::Everything(path) | Target::History(path) | Target::Files(path) => *path,
+        Target::Everything(path) | Target::History(path) | Target::Files(path) | Target::Push(path) => *path,
+        Target::Changes(git) => &git.path,
         Target::Input => Path::new("."),
     };
     let mut tops = Vec::new();
@@ -150,12 +160,27 @@ fn tops(settings: &Settings, target: &Target<'_>) -> Vec<PathBuf> {
     tops
 }
 
-/// Standard input, as far as files are read too.
-fn input(limit: u64) -> Result<Vec<u8>, ScanFailure> {
-    let mut bytes = Vec::new();
-    let read = io::stdin().lock().take(limit.saturating_add(1)).read_to_end(&mut bytes);
-    read.map_err(ScanFailure::Input)?;
-    if bytes.len() as u64 > limit { Err(ScanFailure::InputTooLarge) } else { Ok(bytes) }
+/// Scans standard input, as far as files are read too.
+fn input(scanner: &Scanner, limit: u64) -> Result<Report, ScanFailure> {
+    let mut reader = io::stdin().lock().take(limit.saturating_add(1));
+    let report = scanner.scan_reader("", &mut reader).map_err(ScanFailure::Input)?;
+    if report.coverage.bytes > limit { Err(ScanFailure::InputTooLarge) } else { Ok(report) }
+}
+
+/// Where scans remember what they have seen: the user's cache folder.
+fn cache() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")))?;
+    Some(home.join("turnlock/scan"))
+}
+
+/// Where git tells its hooks that the objects of a push lie.
+fn quarantine() -> Quarantine {
+    let others = std::env::var_os("GIT_ALTERNATE_OBJECT_DIRECTORIES").unwrap_or_default();
+    Quarantine {
+        objects: std::env::var_os("GIT_OBJECT_DIRECTORY").map(PathBuf::from),
+        others: std::env::split_paths(&others).filter(|path| !path.as_os_str().is_empty()).collect(),
+    }
 }
 
 /// Says what was asked for without effect.
@@ -232,7 +257,7 @@ fn progress_bar(settings: &Settings) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec} {eta}") {
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {prefix} {eta}") {
         bar.set_style(style);
     }
     bar
@@ -244,6 +269,10 @@ fn show(bar: &ProgressBar, progress: Progress) {
         Phase::History => "objects",
         Phase::Origins => "commits",
     });
+    let seconds = bar.elapsed().as_secs_f64();
+    if progress.bytes > 0 && seconds > 0.0 {
+        bar.set_prefix(format!("{}/s", HumanBytes((progress.bytes as f64 / seconds) as u64)));
+    }
     bar.set_length(progress.total);
     bar.set_position(progress.done);
 }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use turnlock_scan::Outcome;
+use turnlock_scan::{Outcome, Range, Report, Scanner};
+
+use super::ScanFailure;
 
 /// Arguments of `turnlock scan`.
 ///
@@ -148,6 +150,10 @@ pub(super) struct Settings {
     #[arg(long, value_name = "KINDS", global = true, hide = true)]
     pub(super) diagnostics: Option<String>,
 
+    /// Scan every blob, also those that an earlier scan of this repository has seen, and remember nothing.
+    #[arg(long, global = true)]
+    pub(super) no_cache: bool,
+
     /// Set when the program was called as gitleaks.
     #[arg(long, global = true, hide = true)]
     pub(super) as_gitleaks: bool,
@@ -155,8 +161,18 @@ pub(super) struct Settings {
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Source {
-    /// The whole history of a repository.
+    /// The whole history of a repository, some of its commits, or what is staged.
+    ///
+    /// Of commits and of what is staged only that is reported which was not in the same file before.
     Git(GitArgs),
+    /// What a push brings, called by the hook `pre-receive` of a server: reads the references from standard input.
+    ///
+    /// The hook is `exec turnlock scan pre-receive`; what it refuses does not enter the repository.
+    PreReceive {
+        /// The repository that is pushed to.
+        #[arg(default_value = ".")]
+        path: PathBuf,
+    },
     /// Files only; names are reported as walked.
     #[command(visible_aliases = ["file", "directory"])]
     Dir {
@@ -190,9 +206,48 @@ pub(super) struct GitArgs {
     /// The repository, or a folder in it.
     #[arg(default_value = ".")]
     pub(super) path: PathBuf,
+    /// Only what is staged for the next commit.
+    #[arg(long, conflicts_with_all = ["range", "since", "log_opts"])]
+    staged: bool,
+    /// The same, as gitleaks calls it.
+    #[arg(long, hide = true)]
+    pre_commit: bool,
+    /// Only commits of B that A does not have, or all of B; may be given more than once.
+    #[arg(long, value_name = "A..B", conflicts_with = "log_opts")]
+    range: Vec<String>,
+    /// Only commits since this date: `2026-03-01`, `2 weeks ago`.
+    #[arg(long, value_name = "DATE", conflicts_with = "log_opts")]
+    since: Option<String>,
+    /// Only the commits that `git log` would show with these options.
+    #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
+    log_opts: Option<String>,
     /// Code host for links, which are not written.
     #[arg(long, value_name = "NAME", hide = true)]
     platform: Option<String>,
+}
+
+impl GitArgs {
+    /// Whether less than the whole history is asked for.
+    pub(super) fn is_partial(&self) -> bool {
+        let commits = !self.range.is_empty() || self.since.is_some() || self.log_opts.is_some();
+        self.staged || self.pre_commit || commits
+    }
+
+    /// Scans the part that is asked for.
+    pub(super) fn scan(&self, scanner: &Scanner) -> Result<Report, ScanFailure> {
+        if self.staged || self.pre_commit {
+            return Ok(scanner.scan_staged(&self.path)?);
+        }
+        let range = match &self.log_opts {
+            Some(options) => Range::from_log_options(options)?,
+            None => Range {
+                revisions: self.range.clone(),
+                since: self.since.as_deref().map(turnlock_scan::date).transpose()?,
+                most: None,
+            },
+        };
+        Ok(scanner.scan_range(&self.path, &range)?)
+    }
 }
 
 /// The forms of a report.

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use turnlock_scan::ScanError;
 use turnlock_scan::config::ConfigError;
 use turnlock_scan::rule::RuleError;
+use turnlock_scan::{BadOption, ScanError};
 
 /// Why a scan came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,9 @@ pub(crate) enum ScanFailure {
     /// The configuration cannot be used.
     #[error("the configuration cannot be used: {0}")]
     Config(#[from] ConfigError),
+    /// Options that choose commits are not understood.
+    #[error(transparent)]
+    Commits(#[from] BadOption),
     /// Standard input failed.
     #[error("standard input cannot be read")]
     Input(#[source] io::Error),
