@@ -1,7 +1,7 @@
 //! Speed, memory and fairness of the real server, each as a ratio to a peer or a limit that runs beside it.
 //!
 //! `cargo bench -p turnlock-cli` runs everything; `cargo bench -p turnlock-cli -- reads revoke` the named ones:
-//! reads, writes, memory, revoke, abuse.
+//! reads, writes, memory, revoke, abuse, scan.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, dead_code)]
 
 mod abuse;
@@ -13,6 +13,8 @@ mod load;
 mod memory;
 mod process;
 mod reads;
+mod repository;
+mod scan;
 mod writes;
 
 fn main() {
@@ -44,6 +46,9 @@ fn main() {
         }
         if wanted("abuse") {
             abuse::run().await;
+        }
+        if wanted("scan") {
+            tokio::task::block_in_place(scan::run);
         }
     });
 }
