@@ -1,6 +1,6 @@
 # A server for production: store, listeners and audit on one machine. `turnlock server -config server.hcl`
 #
-# The folders must exist, belong to the user that the server runs as, and be readable by nobody else.
+# The folders must belong to the user that the server runs as, and be readable by nobody else. The store makes its own.
 
 storage "sled" {
   path = "/var/lib/turnlock/data"

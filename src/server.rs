@@ -169,6 +169,11 @@ impl Server {
         })
     }
 
+    /// Whether the configuration names a key of the machine's own.
+    pub fn unseals_itself(&self) -> bool {
+        matches!(self.settings.seal, SealSource::Static(_))
+    }
+
     /// Unseals with the machine's own key, if it has one and the store is initialized. Answers whether the server is
     /// open.
     pub async fn unseal_itself(&self) -> Result<bool, Error> {

@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
+use rustix::process::Signal;
+
 use crate::harness::{BINARY, Running, wait_for};
 use crate::leftovers::processes;
 
@@ -27,6 +29,15 @@ async fn the_demonstration_keeps_every_claim_and_leaves_nothing() {
 
 #[tokio::test]
 async fn an_interrupted_demonstration_leaves_nothing_either() {
+    leaves_nothing_after(Signal::INT).await;
+}
+
+#[tokio::test]
+async fn a_demonstration_whose_terminal_is_closed_leaves_nothing_either() {
+    leaves_nothing_after(Signal::HUP).await;
+}
+
+async fn leaves_nothing_after(signal: Signal) {
     let folder = tempfile::tempdir().unwrap();
     let child = demo(folder.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut child = Running(child);
@@ -35,7 +46,7 @@ async fn an_interrupted_demonstration_leaves_nothing_either() {
     let seen = lines.map(Result::unwrap).find(|line| line.starts_with("5. "));
     assert!(seen.is_some() && !processes(folder.path()).is_empty());
     let pid = rustix::process::Pid::from_child(&child.0);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
     assert!(!child.0.wait().unwrap().success());
     wait_for("the server to end", async || processes(folder.path()).is_empty().then_some(())).await;
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a file is left");

@@ -10,6 +10,7 @@ mod full_disk;
 mod fuzz_seeds;
 mod harness;
 mod leftovers;
+mod next_steps;
 mod proof;
 mod raw;
 mod readme;

@@ -19,7 +19,7 @@ fn the_tour_runs_as_written() {
     // Two things differ from a reader's shell: the program is there already, and the port is a free one.
     let address = format!("127.0.0.1:{}", free_port());
     let script = tour()
-        .replace("cargo install --path cli\n", "")
+        .replace("cargo install --locked --path cli\n", "")
         .replace("127.0.0.1:8200", &address)
         .replace("server -dev", &format!("server -dev -dev-listen-address={address}"))
         .replace(

@@ -3,6 +3,7 @@
 
 mod config;
 mod error;
+mod handshake;
 mod reply;
 
 use std::sync::Arc;

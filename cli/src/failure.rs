@@ -87,7 +87,7 @@ impl From<ClientError> for Failure {
 }
 
 /// A server's list of errors, made for several lines, as one: without the count before and the bullets between.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for part in text.split('\n').map(str::trim).filter(|part| !part.is_empty()) {
         let counted = part.strip_suffix(" error occurred:").or_else(|| part.strip_suffix(" errors occurred:"));

@@ -147,7 +147,11 @@ impl Output {
 
     fn field_of(&self, reply: &Reply, field: &str) -> Result<(), Failure> {
         let auth = reply.auth_raw().map(|raw| members(raw.get())).transpose()?.unwrap_or_default();
-        let data = reply.data().map(|raw| members(raw.get())).transpose()?.unwrap_or_default();
+        let data = match reply.data() {
+            Some(raw) => members(raw.get())?,
+            None if reply.body().is_empty() => Members::new(),
+            None => Some(members(text_of(reply.body())?)?).filter(is_bare).unwrap_or_default(),
+        };
         let wrap = reply.wrap_info()?;
         if let Some(wrap) = wrap {
             return match field {
@@ -286,6 +290,11 @@ fn no_field<'a>(field: &str, fields: impl IntoIterator<Item = &'a str>) -> Failu
     if names.is_empty() { failure } else { failure.hint(format!("there are: {}", names.join(", "))) }
 }
 
+/// Whether an answer has no envelope, as those of `sys/health` and `sys/seal-status`: its members are the data.
+fn is_bare(answer: &Members<'_>) -> bool {
+    !["request_id", "data", "auth", "wrap_info"].into_iter().any(|member| answer.contains_key(member))
+}
+
 fn rows_of(reply: &Reply) -> Result<Vec<Vec<String>>, Failure> {
     let row = |key: &str, value: String| vec![key.to_owned(), value];
     if let Some(wrap) = reply.wrap_info()? {
@@ -302,6 +311,9 @@ fn rows_of(reply: &Reply) -> Result<Vec<Vec<String>>, Failure> {
         return Ok(rows);
     }
     let envelope = members(text_of(reply.body())?)?;
+    if is_bare(&envelope) {
+        return Ok(envelope.iter().map(|(key, value)| row(key, cell(value))).collect());
+    }
     if let Some(lease) = envelope.get("lease_id").map(|id| cell(id)).filter(|id| !id.is_empty()) {
         rows.push(row("lease_id", lease));
     }

@@ -129,7 +129,7 @@ impl fmt::Debug for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
     /// The configuration cannot be used.
-    #[error("the configuration cannot be used: {0}")]
+    #[error("the configuration cannot be used")]
     Config(#[from] ConfigError),
     /// There is no such file or folder.
     #[error("there is nothing to scan at {}", path.display())]

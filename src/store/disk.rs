@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
 
 /// The files of one store.
@@ -100,14 +100,15 @@ impl Disk {
         Ok(())
     }
 
-    /// Makes `folder` and its parents, durably: a store whose own folder is lost has lost everything.
+    /// Makes `folder` and its parents, durably: a store whose own folder is lost has lost everything. Nobody but the
+    /// owner may look into what is made here.
     pub(super) fn create_folder(&self, folder: &Path) -> io::Result<()> {
         if folder.is_dir() {
             return Ok(());
         }
         let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         self.create_folder(parent)?;
-        match fs::create_dir(folder) {
+        match fs::DirBuilder::new().mode(0o700).create(folder) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made?,
         }

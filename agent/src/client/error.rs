@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use http::StatusCode;
 use turnlock_core::Protected;
 
-use super::Reply;
+use super::{Reply, handshake};
 
 /// Most error lines that are kept of a reply, and most characters of each.
 const LINES: usize = 16;
@@ -28,14 +28,18 @@ pub enum ClientError {
     /// The server's certificate or the handshake was refused.
     #[error("no secure connection: {reason}")]
     Tls {
-        /// What rustls says.
+        /// Why.
         reason: String,
+        /// What to do about it.
+        hint: &'static str,
     },
     /// 403: no right to this, or a token that is not valid.
     #[error("permission denied{}", joined(errors))]
     Denied {
         /// The server's reasons.
         errors: Vec<String>,
+        /// Whether the request had no token at all.
+        anonymous: bool,
     },
     /// 404.
     #[error("nothing found at this path{}", joined(errors))]
@@ -95,14 +99,26 @@ impl ClientError {
             Self::Unreachable { .. } => {
                 Some("check that the server runs, and TURNLOCK_ADDR (scheme and port included)")
             }
-            Self::Tls { .. } => Some("name the authority that signed the server's certificate with TURNLOCK_CACERT"),
-            Self::Denied { .. } => Some("`turnlock token lookup` shows whether the token is valid, and its policies"),
+            Self::Tls { hint, .. } => Some(hint),
+            Self::Denied { anonymous: true, .. } => {
+                Some("no token was sent: log in with `turnlock login`, or set TURNLOCK_TOKEN")
+            }
+            Self::Denied { .. } => Some(
+                "`turnlock token lookup` shows whether the token is valid, `turnlock token capabilities PATH` what it may do",
+            ),
             Self::NotFound { errors } if errors.is_empty() => Some("`turnlock kv list` shows what there is"),
             Self::NotFound { .. } => Some("`turnlock secrets list` shows the mounts"),
             Self::Api { status, errors } => match status.as_u16() {
                 503 if errors.iter().any(|line| line.contains("sealed")) => {
-                    Some("unseal it with `turnlock operator unseal`")
+                    Some("unseal it with `turnlock operator unseal`; a new server needs `turnlock operator init` first")
                 }
+                400 if errors.iter().any(|line| line.contains("is not initialized")) => {
+                    Some("initialize it with `turnlock operator init`")
+                }
+                // Whoever wraps a value learns from this that somebody else may have read it.
+                400 if errors.iter().any(|line| line.starts_with("wrapping token is not valid")) => Some(
+                    "it opens once and for a limited time: if nobody of yours opened it, take the value for known and replace it",
+                ),
                 301..=399 => {
                     Some("the server sends clients elsewhere, and tokens do not follow: set TURNLOCK_ADDR to there")
                 }
@@ -132,7 +148,7 @@ impl ClientError {
             })
             .collect();
         match reply.status() {
-            StatusCode::FORBIDDEN => Self::Denied { errors },
+            StatusCode::FORBIDDEN => Self::Denied { errors, anonymous: token.is_none() },
             StatusCode::NOT_FOUND => Self::NotFound { errors },
             status => Self::Api { status, errors },
         }
@@ -146,7 +162,8 @@ impl ClientError {
         let mut cause: Option<&(dyn Error + 'static)> = error.source();
         while let Some(current) = cause {
             if let Some(tls) = tls_cause(current) {
-                return Self::Tls { reason: tls.to_string() };
+                let handshake::Handshake { reason, hint } = handshake::explain(tls);
+                return Self::Tls { reason, hint };
             }
             if let Some(io) = current.downcast_ref::<std::io::Error>() {
                 reason = Some(io.to_string());

@@ -81,6 +81,10 @@ async fn statuses_become_errors_that_do_not_repeat_the_token() {
     assert!(matches!(answering(404, r#"{"errors":[]}"#).read("a").await, Err(ClientError::NotFound { .. })));
     let sealed = answering(503, r#"{"errors":["Vault is sealed"]}"#).read("a").await.unwrap_err();
     assert!(sealed.hint().unwrap().contains("unseal"));
+    let anonymous = answering(403, r#"{"errors":["permission denied"]}"#).read("a").await.unwrap_err();
+    assert!(anonymous.hint().unwrap().contains("turnlock login"));
+    let opened = answering(400, r#"{"errors":["wrapping token is not valid or does not exist"]}"#).read("a").await;
+    assert!(opened.unwrap_err().hint().unwrap().contains("once"));
     assert!(answering(404, r#"{"errors":[]}"#).list("a").await.unwrap().is_empty());
 }
 

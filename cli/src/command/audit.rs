@@ -150,7 +150,7 @@ fn verify_files(output: &Output, files: &[PathBuf], public_key: Option<&str>) ->
     }
     if key.is_none() {
         note(
-            "turnlock: note: without -public-key the signatures were not checked: whoever can write the files can rewrite them whole",
+            "turnlock: note: without -public-key the signatures were not checked: whoever can write the files can rewrite them whole; `turnlock read sys/audit` shows the key",
         );
     } else if proof.unsigned > 0 {
         note(&format!(

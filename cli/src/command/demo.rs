@@ -27,11 +27,14 @@ impl DemoArgs {
     /// Does it.
     pub(crate) async fn run(self) -> Outcome {
         let (mut interrupt, mut terminate) = (signals(SignalKind::interrupt())?, signals(SignalKind::terminate())?);
+        let mut hangup = signals(SignalKind::hangup())?;
         // Whoever is told to end drops the stage, and with it the server and the folder.
         let outcome = tokio::select! {
             outcome = steps() => outcome,
             _ = interrupt.recv() => Err(DemoError::Interrupted),
             _ = terminate.recv() => Err(DemoError::Interrupted),
+            // The terminal was closed.
+            _ = hangup.recv() => Err(DemoError::Interrupted),
         };
         match outcome {
             Ok(()) => Ok(Exit::Done),

@@ -133,7 +133,8 @@ impl KvArgs {
                 if let Some(label) = label {
                     call = call.query("label", label);
                 }
-                get(&client, &output, &place, super::generic::wrapped(call, wrap_ttl.as_deref())).await?;
+                let asked = version.filter(|version| *version > 0);
+                get(&client, &output, &place, asked, super::generic::wrapped(call, wrap_ttl.as_deref())).await?;
             }
             Verb::Put(args) => args.run(&client, &output, mount).await?,
             Verb::Patch(args) => args.run(&client, &output, mount).await?,
@@ -190,10 +191,10 @@ impl KvArgs {
     }
 }
 
-async fn get(client: &Client, output: &Output, place: &Place, call: Call) -> Result<(), Failure> {
+async fn get(client: &Client, output: &Output, place: &Place, asked: Option<u64>, call: Call) -> Result<(), Failure> {
     let reply = client.execute(call).await?;
     if reply.status() == StatusCode::NOT_FOUND {
-        return Err(not_there(place, &reply));
+        return Err(not_there(place, asked, &reply));
     }
     if !reply.status().is_success() {
         return Err(client.failure_of(&reply).into());
@@ -229,7 +230,7 @@ async fn get(client: &Client, output: &Output, place: &Place, call: Call) -> Res
 }
 
 /// What is known of a version that cannot be read: the answer says whether it was deleted, and when.
-fn not_there(place: &Place, reply: &turnlock_agent::Reply) -> Failure {
+fn not_there(place: &Place, asked: Option<u64>, reply: &turnlock_agent::Reply) -> Failure {
     let path = place.shown();
     let version = (|| {
         let answer = members(reply.data()?.get()).ok()?;
@@ -238,12 +239,16 @@ fn not_there(place: &Place, reply: &turnlock_agent::Reply) -> Failure {
         let destroyed = metadata.get("destroyed").is_some_and(|destroyed| destroyed.get() == "true");
         Some((number, destroyed))
     })();
-    match version {
-        Some((number, true)) => Failure::remote(format!("version {number} of {path} is destroyed"))
+    match (version, asked) {
+        (Some((number, true)), _) => Failure::remote(format!("version {number} of {path} is destroyed"))
             .hint("`turnlock kv metadata get` shows the versions that are still there"),
-        Some((number, false)) => Failure::remote(format!("version {number} of {path} is deleted"))
+        (Some((number, false)), _) => Failure::remote(format!("version {number} of {path} is deleted"))
             .hint(format!("`turnlock kv undelete -versions={number} {path}` restores it")),
-        None => Failure::remote(format!("no secret found at {path}")).hint("`turnlock kv list` shows what there is"),
+        (None, Some(number)) => Failure::remote(format!("there is no version {number} of {path}"))
+            .hint(format!("`turnlock kv metadata get {path}` shows the versions")),
+        (None, None) => {
+            Failure::remote(format!("no secret found at {path}")).hint("`turnlock kv list` shows what there is")
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use http::Method;
 use serde_json::Value;
-use turnlock_agent::Call;
+use turnlock_agent::{Call, ClientError};
 use turnlock_core::Protected;
 
 use super::{Outcome, trimmed};
@@ -65,10 +65,27 @@ impl LoginArgs {
             terminal::only_dash(typed, "token")?;
             let token = terminal::secret("token")?;
             let client = client.with_token(token.duplicate());
-            (token, client.read("auth/token/lookup-self").await?)
+            let reply = client.read("auth/token/lookup-self").await;
+            (
+                token,
+                reply.map_err(|error| {
+                    refused(
+                        error,
+                        "the token is not valid here, or has ended",
+                        "get a new one, or log in with another -method",
+                    )
+                })?,
+            )
         } else {
             let call = self.call()?;
-            let reply = client.send(call).await?;
+            let reply = client.send(call).await;
+            let reply = reply.map_err(|error| {
+                refused(
+                    error,
+                    "no such method is mounted there, or it does not let you in",
+                    "check -method, -path (where it is mounted) and what you gave",
+                )
+            })?;
             (reply.auth()?.token, reply)
         };
         if self.token_only {
@@ -124,6 +141,14 @@ impl LoginArgs {
             _ => format!("auth/{mount}/login"),
         };
         Ok(Call::new(Method::PUT, path).body(fields::body(&given)?))
+    }
+}
+
+/// A refused login, with what can be wrong with one; the hint for other requests would not fit.
+fn refused(error: ClientError, why: &'static str, hint: &'static str) -> Failure {
+    match error {
+        ClientError::Denied { .. } => Failure::remote(format!("permission denied: {why}")).hint(hint),
+        other => other.into(),
     }
 }
 

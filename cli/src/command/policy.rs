@@ -2,7 +2,7 @@
 
 use http::Method;
 use serde_json::json;
-use turnlock_agent::Call;
+use turnlock_agent::{Call, ClientError};
 
 use super::{Outcome, trimmed};
 use crate::args::{Connection, OutputArgs};
@@ -78,7 +78,13 @@ impl PolicyArgs {
                     policy: String,
                 }
                 let name = trimmed(&name).to_lowercase();
-                let reply = at.client()?.read(&format!("sys/policies/acl/{name}")).await?;
+                let reply = match at.client()?.read(&format!("sys/policies/acl/{name}")).await {
+                    Err(ClientError::NotFound { errors }) if errors.is_empty() => {
+                        return Err(Failure::remote(format!("there is no policy {name}"))
+                            .hint("`turnlock policy list` shows the policies"));
+                    }
+                    reply => reply?,
+                };
                 if output.format != Format::Table {
                     output.document(text_of(reply.body())?)?;
                 } else {

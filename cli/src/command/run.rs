@@ -12,7 +12,7 @@ use turnlock_core::Protected;
 use super::Outcome;
 use crate::args::Connection;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, one_line};
 
 /// Runs a program with secrets in its environment.
 ///
@@ -65,7 +65,7 @@ impl RunArgs {
         } else {
             let resolved = reference::resolve(&at.client()?, &references).await;
             resolved.map_err(|error| {
-                let failure = Failure::remote(error.to_string());
+                let failure = Failure::remote(one_line(&error.to_string()));
                 match error.hint() {
                     Some(hint) => failure.hint(hint),
                     None => failure,

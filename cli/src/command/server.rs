@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
+use turnlock::barrier::seal::SealKind;
 use turnlock::clock::SystemClock;
 use turnlock::config::{Config, LogLevel, Overrides};
 use turnlock::hardening::{MemoryLock, harden};
@@ -92,12 +93,19 @@ impl ServerArgs {
         for address in &process.addresses {
             tracing::info!(address = %address, "listening");
         }
+        if config.audit.is_none() && !self.dev {
+            tracing::warn!("no audit is configured: nothing records who did what");
+        }
         if self.dev {
             open_for_development(&process, self.dev_root_token_id).await?;
+        }
+        if let Some(next) = next_step(&process).await? {
+            tracing::warn!("{next}");
         }
         let reload = process.reloader();
         tokio::spawn(async move {
             while hangup.recv().await.is_some() {
+                tracing::info!("opening the certificates and the audit file again");
                 reload();
             }
         });
@@ -115,6 +123,26 @@ impl ServerArgs {
         process.run(stop).await.map_err(|error| chain(&error))?;
         Ok(Exit::Done)
     }
+}
+
+/// What people have to do before the server answers, if anything.
+async fn next_step(process: &Process) -> Result<Option<&'static str>, Failure> {
+    let server = process.server();
+    if server.parts().is_ok() {
+        return Ok(None);
+    }
+    let stored = server.barrier.seal_config().await.map_err(|error| chain(&error))?;
+    Ok(Some(match stored {
+        None => "the store is new: initialize it with `turnlock operator init`",
+        Some(stored) if server.unseals_itself() && stored.kind == SealKind::Shamir => {
+            "sealed: this store was initialized with shares, so the configured seal does not open it; unseal it with \
+             `turnlock operator unseal`"
+        }
+        Some(stored) if stored.kind == SealKind::Static => {
+            "sealed: this store was initialized with a key of the machine, and the configuration names none"
+        }
+        Some(_) => "sealed: unseal it with `turnlock operator unseal`",
+    }))
 }
 
 /// Works on rotations whenever the server is open, with a token that ends by itself.

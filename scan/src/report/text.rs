@@ -101,6 +101,7 @@ pub fn write_summary(report: &Report, to: &mut impl Write) -> io::Result<()> {
         (0, _) => write!(to, "no leaks found")?,
         (1, 1) => write!(to, "1 leak found")?,
         (leaks, places) if leaks == places => write!(to, "{leaks} leaks found")?,
+        (1, places) => write!(to, "1 leak found in {places} places")?,
         (leaks, places) => write!(to, "{leaks} leaks found in {places} places")?,
     }
     write!(to, "; read {files} files, {blobs} blobs of {commits} commits, {:.1} MB", *bytes as f64 / 1e6)?;

@@ -29,7 +29,7 @@ impl Place {
             Ok(reply) => reply.data_as()?,
             // Servers older than this question have no versions.
             Err(ClientError::NotFound { .. }) => Answer { path: first_segment(asked).to_owned(), options: None },
-            Err(ClientError::Denied { .. }) => {
+            Err(ClientError::Denied { anonymous: false, .. }) => {
                 return Err(Failure::remote(format!("no mount at {asked}, or no right to anything in it"))
                     .hint("`turnlock secrets list` shows the mounts, `turnlock token lookup` the token's policies"));
             }

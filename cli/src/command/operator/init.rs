@@ -13,7 +13,7 @@ use crate::output::{Format, Output, line};
 pub(super) const HELP: &str = "\
 Examples:
   turnlock operator init                                   five shares, three open it
-  turnlock operator init -key-shares=1 -key-threshold=1 -format=json
+  turnlock operator init -key-shares=1 -format=json        one share, for a test
   turnlock operator init -status                           exit code 0: initialized, 2: not";
 
 /// Arguments of `operator init`.
@@ -22,9 +22,9 @@ pub(super) struct InitArgs {
     /// Into how many shares the unseal key is split
     #[arg(short = 'n', long, default_value_t = 5, value_name = "NUMBER")]
     key_shares: u8,
-    /// How many shares open it
-    #[arg(short = 't', long, default_value_t = 3, value_name = "NUMBER")]
-    key_threshold: u8,
+    /// How many shares open it [default: 3, or all when there are fewer]
+    #[arg(short = 't', long, value_name = "NUMBER")]
+    key_threshold: Option<u8>,
     /// Refused by the server: a seal that opens itself has no recovery key here
     #[arg(long, value_name = "NUMBER", hide = true)]
     recovery_shares: Option<u8>,
@@ -75,7 +75,7 @@ impl InitArgs {
             }
             return Ok(if initialized { Exit::Done } else { Exit::Sealed });
         }
-        let mut body = json!({"secret_shares": self.key_shares, "secret_threshold": self.key_threshold});
+        let mut body = json!({"secret_shares": self.key_shares, "secret_threshold": self.threshold()});
         if let Some(fields) = body.as_object_mut() {
             if let Some(shares) = self.recovery_shares {
                 fields.insert("recovery_shares".to_owned(), shares.into());
@@ -92,7 +92,10 @@ impl InitArgs {
         for (number, key) in answer.keys_base64.iter().enumerate() {
             line(&format!("Unseal Key {}: {}", number + 1, **key))?;
         }
-        line(&format!("\nInitial Root Token: {}\n", *answer.root_token))?;
+        if !answer.keys_base64.is_empty() {
+            line("")?;
+        }
+        line(&format!("Initial Root Token: {}\n", *answer.root_token))?;
         line(&if answer.keys_base64.is_empty() {
             "The server is initialized and unseals itself with the key that its seal names. Keep a copy of that key in a safe\n\
              place: without it what is stored cannot be read again."
@@ -101,10 +104,15 @@ impl InitArgs {
             format!(
                 "The server is initialized with {} unseal keys, {} of which open it. Keep them in safe places, apart from\n\
                  each other: they are shown only now, and without them what is stored cannot be read again.",
-                self.key_shares, self.key_threshold,
+                self.key_shares,
+                self.threshold(),
             )
         })?;
         Ok(Exit::Done)
+    }
+
+    fn threshold(&self) -> u8 {
+        self.key_threshold.unwrap_or(self.key_shares.min(3))
     }
 
     fn document(&self, answer: &Answer, output: &Output) -> Outcome {
@@ -113,7 +121,7 @@ impl InitArgs {
             unseal_keys_b64: &answer.keys_base64,
             unseal_keys_hex: &answer.keys,
             unseal_shares: own(self.key_shares),
-            unseal_threshold: own(self.key_threshold),
+            unseal_threshold: own(self.threshold()),
             recovery_keys_b64: [],
             recovery_keys_hex: [],
             recovery_keys_shares: 0,

@@ -84,8 +84,17 @@ impl SnapshotArgs {
                 let endpoint = if force { format!("{ENDPOINT}-force") } else { ENDPOINT.to_owned() };
                 let call =
                     Call::new(Method::POST, endpoint).content_type("application/octet-stream").body(bytes.into());
-                let reply = at.client()?.send(call).await?;
-                output.done(&reply, "Success! Restored the snapshot")
+                let client = at.client()?;
+                let reply = client.send(call).await?;
+                output.done(&reply, "Success! Restored the snapshot")?;
+                #[derive(serde::Deserialize)]
+                struct Status {
+                    sealed: bool,
+                }
+                if client.read("sys/seal-status").await?.body_as::<Status>()?.sealed {
+                    note("turnlock: note: the server is sealed now: unseal it with `turnlock operator unseal`");
+                }
+                Ok(())
             }
             Verb::Verify { file, shares } => verify(output, &file, shares).await,
         }

@@ -17,7 +17,7 @@ pub(crate) enum ScanFailure {
     #[error(transparent)]
     Scan(#[from] ScanError),
     /// The configuration cannot be used.
-    #[error("the configuration cannot be used: {0}")]
+    #[error("the configuration cannot be used")]
     Config(#[from] ConfigError),
     /// Options that choose commits are not understood.
     #[error(transparent)]

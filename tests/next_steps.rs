@@ -1,0 +1,65 @@
+//! Whoever is new to a server is told the next step: by its log, and by the hint of each command that comes to nothing.
+
+use crate::harness::Instance;
+
+/// What a command says on standard error, and its exit code.
+fn said(instance: &Instance, token: &str, words: &[&str]) -> (String, Option<i32>) {
+    let output = instance.command(token).env("HOME", instance.dir.path()).args(words).output().unwrap();
+    (String::from_utf8_lossy(&output.stderr).into_owned(), output.status.code())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_a_new_store_to_the_first_secret_each_refusal_names_the_next_command() {
+    let mut instance = Instance::prepare("");
+    instance.spawn().await;
+    assert!(instance.log().contains("turnlock operator init"), "{}", instance.log());
+    let (text, code) = said(&instance, "", &["kv", "get", "secret/a"]);
+    assert!(text.contains("turnlock operator init") && code == Some(2), "{text}");
+
+    // One share needs no word about the threshold.
+    let made = instance.command("").args(["operator", "init", "-key-shares=1", "-format=json"]).output().unwrap();
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    assert_eq!(made["unseal_threshold"], 1);
+    instance.key = made["unseal_keys_b64"][0].as_str().unwrap().to_owned();
+    instance.root = made["root_token"].as_str().unwrap().to_owned();
+    instance.unseal().await;
+
+    let (text, code) = said(&instance, "", &["kv", "get", "secret/a"]);
+    assert!(text.contains("no token was sent") && text.contains("turnlock login") && code == Some(2), "{text}");
+    let root = instance.root.clone();
+    let (text, _) = said(&instance, &root, &["kv", "get", "secret/a"]);
+    assert!(text.contains("turnlock secrets list"), "{text}");
+    said(&instance, &root, &["secrets", "enable", "-path=secret", "kv-v2"]);
+    said(&instance, &root, &["kv", "put", "secret/a", "key=value"]);
+    let (text, _) = said(&instance, &root, &["kv", "get", "-version=7", "secret/a"]);
+    assert!(text.contains("no version 7 of secret/a"), "{text}");
+    let (text, _) = said(&instance, &root, &["policy", "read", "nobody"]);
+    assert!(text.contains("no policy nobody") && text.contains("turnlock policy list"), "{text}");
+    let (text, _) = said(&instance, &root, &["login", "-method=oidc", "-no-store"]);
+    assert!(text.contains("-method"), "{text}");
+    let health = instance.command("").args(["read", "sys/health"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&health.stdout).contains("initialized"), "{health:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_server_says_that_it_is_sealed() {
+    let instance = Instance::start().await;
+    let file = instance.dir.path().join("snapshot");
+    let file = file.to_str().unwrap();
+    let (text, code) = said(&instance, &instance.root, &["operator", "snapshot", "save", file]);
+    assert_eq!(code, Some(0), "{text}");
+    let (text, code) = said(&instance, &instance.root, &["operator", "snapshot", "restore", file]);
+    assert!(text.contains("turnlock operator unseal") && code == Some(0), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_the_machine_that_does_not_open_the_store_is_named_at_start() {
+    let mut instance = Instance::start().await;
+    instance.stop();
+    let config = instance.dir.path().join("turnlock.hcl");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text + "seal \"static\" { current_key = \"env://SEAL_KEY\" }\n").unwrap();
+    instance.environment("SEAL_KEY", &"5a".repeat(32));
+    instance.spawn().await;
+    assert!(instance.log().contains("initialized with shares"), "{}", instance.log());
+}
