@@ -22,6 +22,7 @@ mod policy_names;
 mod policy_templates;
 mod secrets_in_error_texts;
 mod spellings_and_aliases;
+mod targets_as_write_primitive;
 mod unauthenticated_administration;
 mod user_enumeration;
 mod wildcards_and_deny;
@@ -56,6 +57,7 @@ fn every_class_of_attack_has_its_file() {
         "policy_templates",
         "secrets_in_error_texts",
         "spellings_and_aliases",
+        "targets_as_write_primitive",
         "unauthenticated_administration",
         "user_enumeration",
         "wildcards_and_deny",

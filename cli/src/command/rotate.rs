@@ -38,7 +38,8 @@ Examples:
 
 Targets are a JSON list:
   [{\"name\": \"app\", \"type\": \"webhook\", \"url\": \"https://app.example/new-key\", \"signing_key\": \"…\"},
-   {\"name\": \"file\", \"type\": \"file\", \"path\": \"/run/app/key\", \"mode\": \"0600\", \"pid_file\": \"/run/app.pid\"}]")]
+   {\"name\": \"file\", \"type\": \"file\", \"path\": \"/run/app/key\", \"mode\": \"0600\", \"pid_file\": \"/run/app.pid\"}]
+A file, a ca_file and plain HTTP lie on the agent's machine: a token that names one needs `sudo` on the definition.")]
     Set {
         #[command(flatten)]
         name: Name,

@@ -28,6 +28,7 @@ pub(super) async fn write(call: &Call) -> Result<Response, Error> {
     let name = name(call)?;
     let rotation = parse(call, name)?;
     may_change_the_secret(call, &rotation)?;
+    may_reach_the_agents_machine(call, &rotation)?;
     let path = definition_path(name);
     let known = load::<Stored>(&call.mount.view, &path).await?;
     let now = call.parts.clock.now();
@@ -191,4 +192,20 @@ fn may_change_the_secret(call: &Call, rotation: &Rotation) -> Result<(), Error> 
         call.caller().is_ok_and(|caller| caller.acl.evaluate(&question).allowed)
     });
     if allowed { Ok(()) } else { Err(Error::Denied) }
+}
+
+/// What lies on the agent's own machine is written and called with the agent's rights, which who holds a secret does not
+/// have: files, signals, and services that trust their loopback interface. Naming them takes `sudo` on the definition.
+fn may_reach_the_agents_machine(call: &Call, rotation: &Rotation) -> Result<(), Error> {
+    let local = rotation.targets.iter().any(|target| match &target.place {
+        Place::File { .. } => true,
+        Place::Webhook { url, ca_file, .. } => !url.starts_with("https://") || ca_file.is_some(),
+    });
+    let question = Question {
+        path: &call.request.path,
+        operation: call.request.operation.into(),
+        parameters: &call.request.fields.iter().collect::<Vec<_>>(),
+        wrap_ttl: call.request.wrap_ttl,
+    };
+    if !local || call.caller()?.acl.evaluate(&question).sudo { Ok(()) } else { Err(Error::Denied) }
 }
