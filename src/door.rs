@@ -90,8 +90,22 @@ async fn serve(
         (Some(ttl), Content::Envelope(_)) if response.status < 300 && !ttl.is_zero() => {
             parts.tokens.wrap(&parts, response, ttl, &call.request).await
         }
-        _ => Ok(response),
+        _ => Ok(with_note(response, &call.request)),
     }
+}
+
+/// Most names in the note on fields without effect, and most characters of each.
+const NAMED: (usize, usize) = (8, 64);
+
+/// A bound that was misspelled is no bound, so whoever sent it is told.
+fn with_note(response: Response, request: &Request) -> Response {
+    let names = request.fields.without_effect();
+    if names.is_empty() || !matches!(response.content, Content::Empty | Content::Envelope(_)) {
+        return response;
+    }
+    let shown: Vec<String> = names.iter().take(NAMED.0).map(|name| name.chars().take(NAMED.1).collect()).collect();
+    let more = if names.len() > shown.len() { " and others" } else { "" };
+    response.with_warning(format!("without effect, because not known here: {}{more}", shown.join(", ")))
 }
 
 /// The one policy decision, over the path that the handler gets and over what the engine takes that path for.

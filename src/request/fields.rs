@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::de::{self, Deserializer as _, MapAccess, Visitor};
@@ -17,6 +18,9 @@ pub const MAX_DEPTH: usize = 64;
 /// Most values and members in one body.
 pub const MAX_ITEMS: usize = 50_000;
 
+/// Values that ask for nothing: clients send them for what they leave as it is.
+const NOTHING: [&str; 6] = ["null", "false", "0", "\"\"", "[]", "{}"];
+
 /// The top-level fields of a JSON object.
 ///
 /// Each value is kept as the slice that was sent, so that a large number or an odd escape comes back byte for byte,
@@ -24,12 +28,14 @@ pub const MAX_ITEMS: usize = 50_000;
 pub struct Fields {
     text: Protected,
     spans: Vec<(String, Range<usize>)>,
+    /// Which of them were asked for, in their order: the others had no effect.
+    asked: Vec<AtomicBool>,
 }
 
 impl Fields {
     /// No fields at all: an absent body.
     pub fn empty() -> Self {
-        Self { text: Protected::new(Vec::new()), spans: Vec::new() }
+        Self::spanning(Protected::new(Vec::new()), Vec::new())
     }
 
     /// Parses one JSON object (RFC 8259). Blank text is no fields; anything behind the object, a name that stands
@@ -41,12 +47,17 @@ impl Fields {
         check_limits(text.expose())?;
         let Some(body) = text.expose_str() else { return Err(Error::invalid("request body is not valid UTF-8")) };
         let spans = spans_of(body)?;
-        Ok(Self { text, spans })
+        Ok(Self::spanning(text, spans))
+    }
+
+    fn spanning(text: Protected, spans: Vec<(String, Range<usize>)>) -> Self {
+        let asked = spans.iter().map(|_| AtomicBool::new(false)).collect();
+        Self { text, spans, asked }
     }
 
     /// A body that is no JSON: it has no fields, and [`Fields::body`] is all there is.
     pub fn opaque(text: Protected) -> Self {
-        Self { text, spans: Vec::new() }
+        Self::spanning(text, Vec::new())
     }
 
     /// The fields of a value that was serialized here, for calls between engines and for tests.
@@ -56,8 +67,16 @@ impl Fields {
 
     /// The JSON text of a field, exactly as sent. `null` counts as sent.
     pub fn raw(&self, name: &str) -> Option<&str> {
-        let (_, span) = self.spans.iter().find(|(key, _)| key == name)?;
+        let ((_, span), asked) = self.spans.iter().zip(&self.asked).find(|((key, _), _)| key == name)?;
+        asked.store(true, Ordering::Relaxed);
         self.text.expose_str()?.get(span.clone())
+    }
+
+    /// Names that nobody asked for, with values that ask for something: misspelled, or not supported.
+    pub fn without_effect(&self) -> Vec<&str> {
+        let asked = self.asked.iter().map(|asked| asked.load(Ordering::Relaxed));
+        let ignored = self.iter().zip(asked).filter(|((_, text), asked)| !asked && !NOTHING.contains(text));
+        ignored.map(|((name, _), _)| name).collect()
     }
 
     /// Whether the field was sent and is not `null`.
@@ -78,14 +97,17 @@ impl Fields {
 
     /// The whole body as it was sent.
     pub fn body(&self) -> &Protected {
+        for asked in &self.asked {
+            asked.store(true, Ordering::Relaxed);
+        }
         &self.text
     }
 
     /// The fields of these names alone, for endpoints that set one thing and take no other along.
     pub fn restricted_to(&self, names: &[&str]) -> Result<Self, Error> {
-        let kept: BTreeMap<&str, &RawValue> = self
+        let kept: BTreeMap<&str, &RawValue> = names
             .iter()
-            .filter(|(name, _)| names.contains(name))
+            .filter_map(|name| Some((*name, self.raw(name)?)))
             .map(|(name, text)| serde_json::from_str(text).map(|value| (name, value)))
             .collect::<Result<_, _>>()
             .map_err(Error::internal)?;
@@ -202,6 +224,11 @@ fn wrong_type(name: &str) -> Error {
 
 /// One pass without recursion or allocation, so that a hostile body costs no more than its length.
 fn check_limits(text: &[u8]) -> Result<(), Error> {
+    if has_half_a_character(text) {
+        return Err(Error::invalid(
+            "request body escapes half a character (\\ud800 to \\udfff without its other half)",
+        ));
+    }
     let (mut depth, mut items, mut in_string, mut escaped) = (0usize, 0usize, false, false);
     for byte in text {
         if in_string {
@@ -228,6 +255,29 @@ fn check_limits(text: &[u8]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Whether an escape names a surrogate without the other one. It is no text: clients read it differently or not at all.
+fn has_half_a_character(text: &[u8]) -> bool {
+    let unit = |escape: &[u8]| {
+        let digits = escape.strip_prefix(b"\\u")?.get(..4)?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        rest = rest.get(at..).unwrap_or_default();
+        let length = match unit(rest) {
+            Some(0xd800..=0xdbff) => match rest.get(6..).and_then(unit) {
+                Some(0xdc00..=0xdfff) => 12,
+                _ => return true,
+            },
+            Some(0xdc00..=0xdfff) => return true,
+            Some(_) => 6,
+            None => 2,
+        };
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    false
 }
 
 fn spans_of(body: &str) -> Result<Vec<(String, Range<usize>)>, Error> {
@@ -321,6 +371,34 @@ mod tests {
         ] {
             assert!(!refused(text).contains("canary"), "{}", refused(text));
         }
+    }
+
+    #[test]
+    fn half_a_character_is_refused_and_a_whole_one_is_not() {
+        for text in [
+            r#"{"a":"\ud800"}"#,
+            r#"{"a":"\udc00\ud800"}"#,
+            r#"{"a":"\ud83d\u0041"}"#,
+            r#"{"\uDBFF":1}"#,
+            r#"{"a":"\ud83dx"}"#,
+        ] {
+            assert!(refused(text).contains("half a character"), "{text}");
+        }
+        for text in [r#"{"a":"\ud83d\uDD11"}"#, r#"{"a":"\\ud800"}"#, r#"{"a":"\u00e9\n\\"}"#, r#"{"a":"\\\\udc00"}"#] {
+            fields(text);
+        }
+    }
+
+    #[test]
+    fn what_nobody_asked_for_and_asks_for_something_is_named() {
+        let body =
+            fields(r#"{"ttl":"1h","tll":"1h","local":true,"seal_wrap":false,"options":{},"name":"","x":null,"n":0}"#);
+        body.duration("ttl").unwrap();
+        assert_eq!(body.without_effect(), ["tll", "local"]);
+        body.restricted_to(&["local"]).unwrap();
+        assert_eq!(body.without_effect(), ["tll"]);
+        body.body();
+        assert!(body.without_effect().is_empty());
     }
 
     #[test]

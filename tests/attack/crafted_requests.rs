@@ -35,7 +35,7 @@ const BESIDES: [&str; 8] = [
 ];
 
 /// The paths of every route, read from the sources so that none is forgotten; `NAME` for what is left to the caller.
-fn paths() -> Vec<String> {
+pub(super) fn paths() -> Vec<String> {
     let mut paths: Vec<_> = BESIDES.map(str::to_owned).into();
     let folder = top().join("src/engine");
     for file in walk(&folder) {

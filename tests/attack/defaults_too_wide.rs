@@ -74,3 +74,29 @@ async fn a_user_without_policies_has_default_only() {
     let login = post(&instance.api(""), "auth/userpass/login/anna", json!({"password": "tlk_canary_plain"})).await;
     assert_eq!(login.1["auth"]["policies"], json!(["default"]), "{login:?}");
 }
+
+#[tokio::test]
+async fn a_bound_that_was_misspelled_is_named_and_not_passed_over() {
+    let instance = with_mounts().await;
+    enable_auth(&instance, "approle", "approle").await;
+    let root = instance.as_root();
+    for (path, body, named) in [
+        ("auth/token/create", json!({"policies": ["default"], "bound_cidr": "10.0.0.0/8"}), "bound_cidr"),
+        ("auth/token/roles/ci", json!({"token_bound_cidr": "10.0.0.0/8"}), "token_bound_cidr"),
+        ("auth/approle/role/web", json!({"secret_id_num_use": 1}), "secret_id_num_use"),
+        ("sys/mounts/secret/tune", json!({"max_lease_tll": "1h"}), "max_lease_tll"),
+        ("secret/metadata/a", json!({"cas_require": true}), "cas_require"),
+        ("secret/data/a", json!({"data": {"a": 1}, "option": {"cas": 0}}), "option"),
+    ] {
+        let (status, answer) = post(&root, path, body).await;
+        assert_eq!(status, 200, "{path}: {answer}");
+        let note = json!([format!("without effect, because not known here: {named}")]);
+        assert_eq!(answer["warnings"], note, "{path}: {answer}");
+    }
+    // What clients send for what they leave as it is says nothing.
+    let idle =
+        json!({"type": "kv", "local": false, "seal_wrap": false, "plugin_name": "", "config": {}, "options": null});
+    assert_eq!(post(&root, "sys/mounts/idle", idle).await.0, 204);
+    // Whatever stands in a secret of version 1 is the secret.
+    assert_eq!(post(&root, "plain/a", json!({"any": "name"})).await.0, 204);
+}

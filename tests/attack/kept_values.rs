@@ -55,3 +55,22 @@ async fn a_name_that_stands_twice_is_refused() {
     }
     assert_eq!(instance.as_root().get("secret/data/twice").await.0, 404);
 }
+
+#[tokio::test]
+async fn half_a_character_is_refused() {
+    let instance = with_mounts().await;
+    for (path, body) in [
+        ("secret/data/half", r#"{"data":{"a":"\ud800"}}"#),
+        ("secret/data/half", r#"{"data":{"\udc00":1}}"#),
+        ("plain/half", r#"{"a":"\ud83d\ud83d"}"#),
+        ("cubbyhole/half", r#"{"a":"\ud83d"}"#),
+    ] {
+        let answer = raw::call(&instance, "PUT", &format!("/v1/{path}"), &instance.root, body).await;
+        assert_eq!(answer.status, 400, "{path} {body}: {answer:?}");
+        assert_eq!(instance.as_root().get(path).await.0, 404, "{path}");
+    }
+    let whole = r#"{"a":"\ud83d\udd11"}"#;
+    let answer = raw::call(&instance, "PUT", "/v1/plain/whole", &instance.root, whole).await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+    assert_eq!(instance.as_root().get("plain/whole").await.1["data"]["a"], json!("\u{1f511}"));
+}

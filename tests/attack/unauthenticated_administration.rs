@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::with_mounts;
+use super::crafted_requests::paths;
+use super::{enable_auth, with_mounts};
 use crate::harness::Instance;
 use crate::raw;
 
@@ -85,7 +86,6 @@ async fn nobody_without_a_token_changes_anything() {
             "sys/monitor",
             "sys/namespaces/x",
             "sys/replication/status",
-            "sys/rotations/x",
             "auth/token/create",
             "auth/token/tidy",
             "auth/token/roles/x",
@@ -115,4 +115,39 @@ async fn an_open_server_is_not_initialized_again_nor_reset() {
     let (_, status) = instance.api("").get("sys/seal-status").await;
     assert_eq!((&status["sealed"], &status["progress"]), (&json!(false), &json!(0)));
     assert_eq!(instance.as_root().get("sys/mounts").await.0, 200);
+}
+
+/// What is open to everybody: probes, the first start, logins, and what a wrapping token itself opens.
+const OPEN: [&str; 11] = [
+    "auth/approle/login",
+    "auth/userpass/login/NAME",
+    "sys/health",
+    "sys/init",
+    "sys/internal/ui/mounts",
+    "sys/leader",
+    "sys/seal-status",
+    "sys/unseal",
+    "sys/wrapping/lookup",
+    "sys/wrapping/rewrap",
+    "sys/wrapping/unwrap",
+];
+
+#[tokio::test]
+async fn every_other_route_asks_for_a_token() {
+    let instance = with_mounts().await;
+    enable_auth(&instance, "approle", "approle").await;
+    enable_auth(&instance, "userpass", "userpass").await;
+    let mut paths = paths();
+    assert!(OPEN.iter().all(|open| paths.iter().any(|path| path == open)), "an open route is gone");
+    paths.retain(|path| !OPEN.contains(&path.as_str()));
+    paths.extend(["sys/seal", "auth/token/revoke-self"].map(str::to_owned));
+    for path in paths {
+        let target = format!("/v1/{}", path.replace("NAME", "x"));
+        for token in ["", "tlk_s_0000000000000000000000000000000000000000000000"] {
+            for (method, body) in [("GET", ""), ("LIST", ""), ("SCAN", ""), ("PUT", "{}"), ("DELETE", "")] {
+                let answer = raw::call(&instance, method, &target, token, body).await;
+                assert_eq!(answer.status, 403, "{method} {path}: {answer:?}");
+            }
+        }
+    }
 }

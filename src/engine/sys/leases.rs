@@ -79,6 +79,7 @@ async fn renew(call: &Call) -> Result<Response, Error> {
 
 async fn revoke(call: &Call) -> Result<Response, Error> {
     let id = lease_id(call)?;
+    waited_for(call)?;
     // No policy grants this unasked, so the grant on the path is enough.
     granted_in_path(call, &id)?;
     if let Some(live) = call.parts.tokens.find_lease(&call.parts, &id).await? {
@@ -92,6 +93,7 @@ async fn revoke_prefix(call: &Call) -> Result<Response, Error> {
     if prefix.is_empty() {
         return Err(Error::invalid("a prefix is required"));
     }
+    waited_for(call)?;
     call.parts.tokens.revoke_prefix(prefix).await?;
     Ok(Response::done())
 }
@@ -112,6 +114,11 @@ async fn count(call: &Call) -> Result<Response, Error> {
     }
     let lease_count: u64 = counts.values().sum();
     Response::data(&serde_json::json!({ "counts": counts, "lease_count": lease_count }))
+}
+
+/// Takes note of `sync`: the end of a lease is always waited for.
+fn waited_for(call: &Call) -> Result<(), Error> {
+    call.request.fields.flag("sync").map(drop)
 }
 
 /// The id in the path, else in the body.
