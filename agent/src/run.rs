@@ -1,6 +1,7 @@
 //! Runs a program with secrets in its environment and its output masked. The secrets are in no file and not in this
 //! process's own environment; the program gets them, but not turnlock's token. Terminals are in [`terminal`].
 
+mod pump;
 mod terminal;
 
 use std::ffi::OsString;
@@ -13,15 +14,16 @@ use std::time::Duration;
 
 use pty_process::OwnedWritePty;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use turnlock_core::Protected;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::mask::{Masker, Patterns, TooMany};
+use pump::Pumps;
 use terminal::{Keys, RawTerminal};
 
 /// Turnlock's own credentials, which the program must not inherit.
@@ -29,10 +31,6 @@ const OWN_TOKENS: [&str; 2] = ["TURNLOCK_TOKEN", "VAULT_TOKEN"];
 
 /// After this pause of a terminal's stream, what may be a prompt is shown.
 const PROMPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// After the program has ended, its descendants may hold its streams open. What is in them then is still read; the
-/// end is not waited for longer than this.
-const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// Passed on to the program.
 const FORWARDED: [Signal; 6] = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2];
@@ -124,7 +122,7 @@ impl Run {
         drop(command);
         let pumps = pumps_of(&mut child, &patterns)?;
         let code = signals.until_exit(&mut child, shares_terminal, None).await;
-        finish(pumps).await;
+        pumps.finish(signals.until_told_to_end()).await;
         code
     }
 
@@ -196,27 +194,24 @@ async fn on_terminal(command: Command, patterns: &Arc<Patterns>, mut signals: Si
     let keys = typing.then(Keys::listen).transpose().map_err(RunError::Terminal)?;
     let mut pumps = pumps_of(&mut child, patterns)?;
     let masker = Masker::new(patterns);
-    pumps.push(if io::stdout().is_terminal() {
-        tokio::spawn(pump(from_program, ours(io::stdout())?, masker, Some(PROMPT_PAUSE)))
-    } else {
-        tokio::spawn(pump(from_program, ours(io::stderr())?, masker, Some(PROMPT_PAUSE)))
-    });
+    let shown = if io::stdout().is_terminal() { ours(io::stdout())? } else { ours(io::stderr())? };
+    pumps.start(from_program, shown, masker, Some(PROMPT_PAUSE));
     let code = signals.until_exit(&mut child, false, Some((to_program, keys))).await;
-    finish(pumps).await;
+    pumps.finish(signals.until_told_to_end()).await;
     drop(raw);
     code
 }
 
 /// Starts masking the streams of `child` that are pipes.
-fn pumps_of(child: &mut Child, patterns: &Arc<Patterns>) -> Result<Vec<JoinHandle<()>>, RunError> {
-    let mut pumps = Vec::with_capacity(3);
+fn pumps_of(child: &mut Child, patterns: &Arc<Patterns>) -> Result<Pumps, RunError> {
+    let mut pumps = Pumps::new();
     if let Some(stdout) = child.stdout.take() {
-        pumps.push(tokio::spawn(pump(stdout, ours(io::stdout())?, Masker::new(patterns), None)));
+        pumps.start(stdout, ours(io::stdout())?, Masker::new(patterns), None);
     }
     if let Some(stderr) = child.stderr.take() {
         // A prompt on standard error is read by a person more often than not, whatever the stream is.
         let pause = io::stderr().is_terminal().then_some(PROMPT_PAUSE);
-        pumps.push(tokio::spawn(pump(stderr, ours(io::stderr())?, Masker::new(patterns), pause)));
+        pumps.start(stderr, ours(io::stderr())?, Masker::new(patterns), pause);
     }
     Ok(pumps)
 }
@@ -225,60 +220,6 @@ fn pumps_of(child: &mut Child, patterns: &Arc<Patterns>) -> Result<Vec<JoinHandl
 fn ours(stream: impl AsFd) -> Result<tokio::fs::File, RunError> {
     let stream = stream.as_fd().try_clone_to_owned().map_err(RunError::Terminal)?;
     Ok(tokio::fs::File::from_std(stream.into()))
-}
-
-/// Copies `from` to `to` through `masker` until either ends. A closed `to` closes `from`, as in a shell's pipeline.
-async fn pump(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    mut masker: Masker,
-    pause: Option<Duration>,
-) {
-    let mut input = Zeroizing::new(vec![0; 16 * 1024]);
-    let mut output = Vec::with_capacity(32 * 1024);
-    loop {
-        let read = match pause.filter(|_| masker.holds()) {
-            Some(pause) => tokio::time::timeout(pause, from.read(&mut input)).await,
-            None => Ok(from.read(&mut input).await),
-        };
-        let ended = match read {
-            Err(_) => {
-                masker.idle(&mut output);
-                if output.is_empty() {
-                    // What is held may be a secret in the making: only more input can tell.
-                    match from.read(&mut input).await {
-                        Ok(length) if length > 0 => masker.write(input.get(..length).unwrap_or_default(), &mut output),
-                        _ => masker.finish(&mut output),
-                    }
-                }
-                false
-            }
-            // A terminal whose other side is closed fails with EIO; that is its end of file.
-            Ok(Ok(0) | Err(_)) => {
-                masker.finish(&mut output);
-                true
-            }
-            Ok(Ok(length)) => {
-                masker.write(input.get(..length).unwrap_or_default(), &mut output);
-                false
-            }
-        };
-        let written = to.write_all(&output).await.is_ok() && to.flush().await.is_ok();
-        output.zeroize();
-        if ended || !written {
-            return;
-        }
-    }
-}
-
-/// Waits for the streams of a program that has ended.
-async fn finish(pumps: Vec<JoinHandle<()>>) {
-    let deadline = tokio::time::Instant::now() + LAST_WORDS;
-    for mut pump in pumps {
-        if tokio::time::timeout_at(deadline, &mut pump).await.is_err() {
-            pump.abort();
-        }
-    }
 }
 
 /// Signals that came to us.
@@ -311,6 +252,15 @@ impl Signals {
             });
         }
         Ok(Self { received, _listeners: listeners })
+    }
+
+    /// Waits for a signal that would end a process which does not listen: the program has ended and gets none any more.
+    async fn until_told_to_end(&mut self) {
+        while let Some(received) = self.received.recv().await {
+            if let Received::Forward(_) = received {
+                return;
+            }
+        }
     }
 
     /// Passes signals, window sizes and keys on until `child` ends.

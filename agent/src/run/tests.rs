@@ -104,6 +104,59 @@ async fn without_masking_the_output_is_as_it_is() {
     assert!(text(&output.stdout).contains(CANARY));
 }
 
+/// What a reader had not taken when the program ended was cut off after a moment, with exit code 0. Output waits for its
+/// reader, however slow.
+#[tokio::test]
+async fn a_slow_reader_gets_all_of_the_output() {
+    // More than one pipe holds and less than two: the program can end before anything was read.
+    let mut child = runner_of("head -c 100000 /dev/zero; echo done >&2")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert_eq!(errors.next_line().await.unwrap().as_deref(), Some("done"));
+    // Longer than what descendants of the program are waited for.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut output = Vec::new();
+    child.stdout.take().unwrap().read_to_end(&mut output).await.unwrap();
+    assert_eq!(output.iter().filter(|byte| **byte == 0).count(), 100_000);
+    assert!(child.wait().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn who_waits_for_a_reader_can_be_told_to_end() {
+    let mut child = runner_of("head -c 100000 /dev/zero; echo done >&2")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert_eq!(errors.next_line().await.unwrap().as_deref(), Some("done"));
+    let pid = rustix::process::Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    tokio::time::timeout(Duration::from_secs(10), child.wait()).await.expect("it ends").unwrap();
+}
+
+#[tokio::test]
+async fn a_descendant_that_writes_on_and_on_does_not_hold_us() {
+    let outcome = tokio::time::timeout(Duration::from_secs(20), async {
+        let mut child = runner_of("yes & echo $! >&2").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let reading = tokio::spawn(async move { tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await });
+        let mut errors = String::new();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        stderr.read_line(&mut errors).await.unwrap();
+        child.wait().await.unwrap();
+        reading.await.unwrap().unwrap();
+        errors
+    });
+    let errors = outcome.await.expect("it ends");
+    let pid = errors.split_whitespace().rev().find_map(|word| word.parse().ok()).unwrap();
+    // It may have noticed that nobody reads any more.
+    let _ = rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL);
+}
+
 #[tokio::test]
 async fn a_descendant_that_keeps_the_stream_does_not_hold_us() {
     let outcome = tokio::time::timeout(Duration::from_secs(10), async {
