@@ -12,6 +12,7 @@ use crate::audit::Audit;
 use crate::barrier::seal::{Progress, SealConfig, SealKind};
 use crate::barrier::{Barrier, BarrierError};
 use crate::clock::SharedClock;
+use crate::engine::fingerprints::Pace;
 use crate::engine::sys;
 use crate::error::Error;
 use crate::hashing::Hashing;
@@ -100,6 +101,8 @@ pub struct Parts {
     pub hashing: Hashing,
     /// Names that are locked after wrong passwords.
     pub lockout: Lockout,
+    /// Who asked about how many fingerprints.
+    pub pace: Pace,
     /// Tokens: minting, checking, revoking.
     pub tokens: Tokens,
 }
@@ -166,6 +169,7 @@ impl Server {
             tokens,
             hashing: Hashing::start()?,
             lockout: Lockout::new(crate::lockout::Rule::default()),
+            pace: Pace::default(),
         })
     }
 

@@ -11,6 +11,7 @@ mod fuzz_seeds;
 mod harness;
 mod leftovers;
 mod next_steps;
+mod live_store;
 mod proof;
 mod raw;
 mod readme;

@@ -20,6 +20,7 @@ const EXPOSE: &[&str] = &[
     "src/barrier.rs",
     "src/barrier/",
     "src/engine/auth/",
+    "src/engine/fingerprints/values.rs",
     "src/engine/kv1.rs",
     "src/engine/kv2/",
     "src/engine/rotation.rs",

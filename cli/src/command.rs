@@ -8,7 +8,6 @@ pub(crate) mod demo;
 pub(crate) mod generic;
 pub(crate) mod kv;
 pub(crate) mod lease;
-mod live;
 pub(crate) mod login;
 pub(crate) mod mount;
 pub(crate) mod operator;
@@ -101,13 +100,13 @@ fn scan_with(args: &scan::ScanArgs, at: &Connection) -> Outcome {
     let mut store = None;
     if args.wants_store() {
         let server = at.client()?;
-        client(async {
-            store = Some(live::store(server).await?);
-            Ok(Exit::Done)
-        })?;
+        // As for every command that talks to a server; see [`client`].
+        let _ = turnlock::hardening::harden();
+        store = Some(scan::LiveStore::new(server)?);
     }
-    match scan::run(args, store) {
+    match scan::run(args, store.as_ref()) {
         Ok(outcome) => Ok(Exit::Of(args.exit_code(outcome))),
+        Err(scan::ScanFailure::Store(failure)) => Err(*failure),
         Err(failure) => {
             let cause = failure.source().map_or_else(String::new, |cause| format!(": {cause}"));
             let exit = if args.as_gitleaks() { Exit::Local } else { Exit::Of(2) };

@@ -12,17 +12,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::Protected;
+pub use crate::recognisable::{MAX_VALUE_BYTES, MIN_VALUE_BYTES, is_looked_for, recognisable};
 
 /// The rule id of a finding that is a value of the live store.
 pub const LIVE_SECRET_RULE: &str = "turnlock-live-secret";
-
-/// Fewest bytes of a value that the scanner looks up; shorter ones occur in code by chance.
-pub const MIN_VALUE_BYTES: usize = 8;
-
-/// Most bytes of a value that the scanner looks up.
-pub const MAX_VALUE_BYTES: usize = 512;
 
 /// A credential that lies where it should not.
 #[derive(Debug)]
@@ -110,7 +106,7 @@ pub struct LiveSecret {
     /// The field of the secret that holds the value; empty when the secret has no fields.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub field: String,
-    /// Number of the version that holds the value.
+    /// Number of the version that holds the value; 0 where the engine keeps no versions.
     pub version: u64,
     /// Labels of that version, such as `current` or `previous`.
     #[serde(default)]
@@ -183,20 +179,6 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// The part of a secret's value that scanner and server both take the fingerprint of: the trimmed value, or of a value
-/// of several lines the longest line (the first among equals). `None` when that is shorter than [`MIN_VALUE_BYTES`] or
-/// longer than [`MAX_VALUE_BYTES`].
-pub fn recognisable(value: &[u8]) -> Option<&[u8]> {
-    let mut longest: &[u8] = &[];
-    for line in value.split(|byte| *byte == b'\n') {
-        let line = line.trim_ascii();
-        if line.len() > longest.len() {
-            longest = line;
-        }
-    }
-    (MIN_VALUE_BYTES..=MAX_VALUE_BYTES).contains(&longest.len()).then_some(longest)
-}
-
 /// Short prefixes of the fingerprints of all values of a store.
 ///
 /// The prefix has only so many bits that about one string in 64 shares a prefix with some value: whoever steals filter
@@ -232,7 +214,7 @@ impl Filter {
         let bytes: Vec<u8> = prefixes.iter().flat_map(|prefix| prefix.to_be_bytes()).collect();
         FilterReply {
             key_id: key.id.clone(),
-            key: STANDARD.encode(key.key.expose()),
+            key: Zeroizing::new(STANDARD.encode(key.key.expose())),
             bits,
             prefixes: STANDARD.encode(bytes),
         }
@@ -243,7 +225,7 @@ impl Filter {
         if u32::from(reply.bits) > MAX_BITS {
             return Err(BadFilter::Bits);
         }
-        let key = Protected::new(STANDARD.decode(&reply.key).map_err(|_| BadFilter::Key)?);
+        let key = Protected::new(STANDARD.decode(&*reply.key).map_err(|_| BadFilter::Key)?);
         if key.len() < 16 {
             return Err(BadFilter::Key);
         }
@@ -300,17 +282,26 @@ pub enum BadFilter {
 }
 
 /// The filter as the API gives it out.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct FilterReply {
     /// Id of the fingerprint key.
     pub key_id: String,
     /// The fingerprint key, base64.
-    pub key: String,
+    pub key: Zeroizing<String>,
     /// Length of the prefixes in bits, 6 to 24.
     pub bits: u8,
     /// The prefixes, ascending, four bytes each (big-endian), base64 of all.
     pub prefixes: String,
 }
+
+impl fmt::Debug for FilterReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FilterReply").field("key_id", &self.key_id).field("bits", &self.bits).finish_non_exhaustive()
+    }
+}
+
+/// Most fingerprints in one question for confirmation.
+pub const MAX_QUESTIONS: usize = 16_384;
 
 /// The question for confirmation: are these fingerprints of values of the store?
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -372,8 +363,14 @@ mod tests {
     fn a_malformed_filter_is_refused() {
         let good = Filter::reply(&key(), &[key().fingerprint(b"value 1")]);
         assert_eq!(Filter::open(&FilterReply { bits: 33, ..good.clone() }).unwrap_err(), BadFilter::Bits);
-        assert_eq!(Filter::open(&FilterReply { key: "?".to_owned(), ..good.clone() }).unwrap_err(), BadFilter::Key);
-        assert_eq!(Filter::open(&FilterReply { key: String::new(), ..good.clone() }).unwrap_err(), BadFilter::Key);
+        assert_eq!(
+            Filter::open(&FilterReply { key: "?".to_owned().into(), ..good.clone() }).unwrap_err(),
+            BadFilter::Key
+        );
+        assert_eq!(
+            Filter::open(&FilterReply { key: String::new().into(), ..good.clone() }).unwrap_err(),
+            BadFilter::Key
+        );
         assert_eq!(
             Filter::open(&FilterReply { prefixes: "AAA=".to_owned(), ..good.clone() }).unwrap_err(),
             BadFilter::Prefixes
@@ -382,14 +379,6 @@ mod tests {
             Filter::open(&FilterReply { prefixes: "/////w==".to_owned(), ..good }).unwrap_err(),
             BadFilter::Prefixes
         );
-    }
-
-    #[test]
-    fn the_recognisable_part_is_one_line_of_sensible_length() {
-        assert_eq!(recognisable(b"  hunter2hunter2\n"), Some(&b"hunter2hunter2"[..]));
-        assert_eq!(recognisable(b"short"), None);
-        assert_eq!(recognisable(b"first line\nthe longest line\nlast"), Some(&b"the longest line"[..]));
-        assert_eq!(recognisable(&[b'x'; 513]), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! - [`audit`]: the hash-chained audit records and their offline proof
 //! - [`finding`]: what a scan finds; keyed fingerprints that name a value of the store
+//! - [`recognisable`]: what of a stored secret can be recognised in a text
 //! - [`protected`]: bytes that are wiped, do not print and compare in constant time
 //! - [`password_policy`]: of what and how long generated passwords are
 //! - [`path`]: the one canonical form of a request's path
@@ -19,6 +20,7 @@ pub mod password_policy;
 pub mod path;
 pub mod policy;
 pub mod protected;
+pub mod recognisable;
 pub mod rotation;
 pub mod schedule;
 pub mod stanza;

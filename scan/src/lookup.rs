@@ -5,10 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
 
-use turnlock_core::finding::{Filter, Fingerprint, LiveSecret, MAX_VALUE_BYTES, MIN_VALUE_BYTES};
-
-/// Fingerprints in one question for confirmation.
-const BATCH: usize = 4096;
+use turnlock_core::finding::{Filter, Fingerprint, LiveSecret, MAX_QUESTIONS, MAX_VALUE_BYTES, MIN_VALUE_BYTES};
 
 /// Answers which of the fingerprints are of values of the store. The error is a text for people, without a value.
 pub type Confirm = Box<dyn Fn(&[Fingerprint]) -> Result<HashMap<Fingerprint, LiveSecret>, String> + Send + Sync>;
@@ -26,7 +23,7 @@ impl fmt::Debug for StoreLookup {
 }
 
 impl StoreLookup {
-    /// `confirm` is called after the content was read, with at most 4,096 fingerprints at a time, never the same twice.
+    /// `confirm` is called after the content was read, with at most [`MAX_QUESTIONS`] fingerprints at a time, never the same twice.
     pub fn new(filter: Filter, confirm: Confirm) -> Self {
         Self { filter, confirm }
     }
@@ -55,7 +52,7 @@ impl StoreLookup {
         let mut candidates: Vec<Fingerprint> = candidates.into_iter().collect();
         candidates.sort_unstable();
         let mut confirmed = HashMap::new();
-        for batch in candidates.chunks(BATCH) {
+        for batch in candidates.chunks(MAX_QUESTIONS) {
             confirmed.extend((self.confirm)(batch)?);
         }
         Ok(confirmed)
@@ -80,7 +77,7 @@ impl StoreLookup {
     }
 }
 
-/// Calls `visit` with each string of `text` that could be a value somebody stored, of 8 to 512 bytes: what stands in
+/// Calls `visit` with each string of `text` that could be a value somebody stored, of 8 to 4,096 bytes: what stands in
 /// quotes, what follows the first `=` or `:` of a line, what stands between blanks and quotes, and the pieces of that
 /// between delimiters. A string may be visited more than once.
 fn strings(text: &[u8], mut visit: impl FnMut(Range<usize>)) {

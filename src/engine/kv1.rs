@@ -64,7 +64,7 @@ pub(super) fn path(call: &Call) -> Result<&str, Error> {
 }
 
 /// The lease seconds that were asked for, and the JSON as it was sent.
-pub(super) async fn fetch(view: &View, path: &str) -> Result<(u64, Protected), Error> {
+pub(in crate::engine) async fn fetch(view: &View, path: &str) -> Result<(u64, Protected), Error> {
     let record = view.get(path).await?.ok_or(Error::NotFound)?;
     let damaged = || Error::internal("a stored value is damaged");
     let (seconds, data) = record.value.expose().split_first_chunk::<8>().ok_or_else(damaged)?;

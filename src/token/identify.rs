@@ -68,6 +68,18 @@ impl Tokens {
         Ok(false)
     }
 
+    /// The first of the caller's line of ancestors below a root token, as far as they are there; the caller itself when it
+    /// has none.
+    pub async fn first_of_line(&self, caller: &Caller) -> Result<Live, Error> {
+        let mut first = Live { hash: caller.hash.clone(), entry: caller.entry.clone() };
+        for _ in 0..=MAX_DEPTH {
+            let Some(parent) = first.entry.parent.clone() else { break };
+            let Some(held) = self.read(&parent).await?.filter(|held| !held.entry.is_root()) else { break };
+            first = Live { hash: parent, entry: held.entry.clone() };
+        }
+        Ok(first)
+    }
+
     /// The entry of a token that a client sent.
     async fn read_presented(&self, hash: &TokenHash, text: &Protected) -> Result<Option<Arc<Held>>, Error> {
         let before = self.cache.before();

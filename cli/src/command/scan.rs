@@ -5,6 +5,8 @@ mod failure;
 pub(crate) mod gitleaks;
 mod hook;
 mod ignore;
+mod live;
+mod rotate;
 
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Read as _, Write};
@@ -21,6 +23,7 @@ use turnlock_scan::{Options, Outcome, Phase, Progress, Quarantine, Report, Scann
 pub(crate) use args::ScanArgs;
 use args::{Format, GitArgs, Settings, Source};
 pub(crate) use failure::ScanFailure;
+pub(crate) use live::LiveStore;
 
 /// What is scanned.
 enum Target<'a> {
@@ -37,8 +40,8 @@ enum Target<'a> {
 /// Does what `args` say. A scan writes its report to standard output or the file that they name, and what was covered
 /// to standard error.
 ///
-/// `lookup`: the live store, when [`ScanArgs::wants_store`].
-pub(crate) fn run(args: &ScanArgs, lookup: Option<StoreLookup>) -> Result<Outcome, ScanFailure> {
+/// `store`: the live store, when [`ScanArgs::wants_store`].
+pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome, ScanFailure> {
     let target = match &args.source {
         Some(Source::InstallHook(hook)) => return hook.run().map(|()| Outcome::Clean),
         Some(Source::Ignore(ignore)) => return ignore.run().map(|()| Outcome::Clean),
@@ -54,7 +57,7 @@ pub(crate) fn run(args: &ScanArgs, lookup: Option<StoreLookup>) -> Result<Outcom
         Some(Source::Detect { source, .. }) => Target::History(source),
     };
     let settings = &args.settings;
-    if settings.store && lookup.is_none() {
+    if settings.store && store.is_none() {
         return Err(ScanFailure::NoStore);
     }
     // What cannot be written is refused before anything is scanned for it.
@@ -69,6 +72,10 @@ pub(crate) fn run(args: &ScanArgs, lookup: Option<StoreLookup>) -> Result<Outcom
     if settings.no_color {
         anstream::ColorChoice::Never.write_global();
     }
+    if settings.rotate {
+        rotate::check(settings.yes)?;
+    }
+    let lookup = store.map(LiveStore::lookup).transpose().map_err(|failure| ScanFailure::Store(Box::new(failure)))?;
     let bar = progress_bar(settings);
     let mut options = options(settings, &target, lookup)?;
     if !bar.is_hidden() {
@@ -88,6 +95,9 @@ pub(crate) fn run(args: &ScanArgs, lookup: Option<StoreLookup>) -> Result<Outcom
     };
     bar.finish_and_clear();
     write(settings, format, &report).map_err(ScanFailure::Write)?;
+    if let Some(store) = store.filter(|_| settings.rotate) {
+        rotate::run(&report, store, settings.yes)?;
+    }
     Ok(report.outcome())
 }
 

@@ -57,7 +57,10 @@ fn credential(group: &Group<'_>, redaction: Redaction, look: &Look, to: &mut imp
         let field = if live.field.is_empty() { String::new() } else { format!("#{}", live.field) };
         let labels = if live.labels.is_empty() { "no label".to_owned() } else { live.labels.join(", ") };
         let (path, field, labels) = (printable(&live.path), printable(&field), printable(&labels));
-        writeln!(to, "    is {path}{field} version {} ({labels})", live.version)?;
+        match live.version {
+            0 => writeln!(to, "    is {path}{field}")?,
+            version => writeln!(to, "    is {path}{field} version {version} ({labels})")?,
+        }
     }
     let matched = Row::new(best, redaction).r#match;
     let matched = printable(&matched);

@@ -39,7 +39,7 @@ What is no leak: a line with a comment `turnlock:allow` (or gitleaks:allow, bett
 kingfisher:ignore, `pragma: allowlist secret`); what `.turnlockignore` or `.gitleaksignore` names; what --baseline-path
 holds; what an allowlist of the configuration allows.
 
-Exit codes: 0 nothing found; 1 something found (or the code of --exit-code); 2 the scan failed; 3 nothing found, but not
+Exit codes: 0 nothing found; 1 something found (or the code of --exit-code); 2 the scan or a rotation failed; 3 nothing found, but not
 everything could be read (standard error says what).
 
 Called as `gitleaks` (by a link of that name) it behaves like that: credentials are shown unless --redact is given, a
@@ -50,6 +50,7 @@ Examples:
   turnlock scan git --format sarif -r out.sarif  history, for a code host
   turnlock scan dir src -b earlier.json          files, without what an earlier report holds
   turnlock scan --format html -r report.html     a page for who has to mend it
+  turnlock scan --store --rotate                 name the store's own secrets, and change those that leaked
   turnlock scan install-hook                     refuse commits and pushes that hold credentials
   turnlock scan ignore config/app.env:generic-password:12 --reason 'test account' --until 2027-01-31";
 
@@ -117,9 +118,19 @@ pub(super) struct Settings {
     #[arg(long, value_name = "SECONDS", default_value_t = 0, global = true)]
     pub(super) timeout: u64,
 
-    /// Recognise values of the live store and name them. Needs a token that may read the store's scan filter.
+    /// Recognise values of the live store and name them. Needs a token that may read sys/fingerprints/filter and update
+    /// sys/fingerprints/confirm, and nothing else.
     #[arg(long, global = true)]
     pub(super) store: bool,
+
+    /// Start the rotation of each live secret that was found in its current version. Asks first. Needs a token that
+    /// may read rotation/definitions/… and update rotation/run/… of the secret.
+    #[arg(long, global = true, requires = "store")]
+    pub(super) rotate: bool,
+
+    /// Do not ask before rotations are started.
+    #[arg(long, global = true, requires = "rotate")]
+    pub(super) yes: bool,
 
     /// No colours.
     #[arg(long, global = true)]

@@ -7,6 +7,8 @@ use turnlock_scan::config::ConfigError;
 use turnlock_scan::rule::RuleError;
 use turnlock_scan::{BadOption, ScanError};
 
+use crate::failure::Failure;
+
 /// Why a scan came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ScanFailure {
@@ -91,4 +93,27 @@ pub(crate) enum ScanFailure {
     /// `--store` was given and there is no store to ask.
     #[error("--store needs a server to ask")]
     NoStore,
+    /// The store's filter cannot be fetched; said as for every other command that asks a server.
+    #[error("the store cannot be asked")]
+    Store(Box<Failure>),
+    /// `--rotate` on no terminal, without `--yes`.
+    #[error("--rotate asks before it changes anything, and there is no terminal: give --yes to agree beforehand")]
+    NobodyToAsk,
+    /// The store did not confirm all; nothing is rotated.
+    #[error("nothing was rotated: the store could not confirm everything that may be a live secret")]
+    Unconfirmed,
+    /// Whether a rotation is defined is not known.
+    #[error("nothing was rotated: whether {path} has a rotation cannot be told: {reason}")]
+    NoDefinition {
+        /// The secret.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// Some rotations were not started.
+    #[error("{failed} of the live secrets could not be rotated")]
+    NotRotated {
+        /// How many.
+        failed: usize,
+    },
 }
