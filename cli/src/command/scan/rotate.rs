@@ -9,7 +9,7 @@ use serde_json::json;
 use turnlock_agent::{Call, Client, ClientError};
 use turnlock_core::finding::LiveSecret;
 use turnlock_scan::report::printable;
-use turnlock_scan::{Report, Why};
+use turnlock_scan::{Coverage, Report, Why};
 
 use super::ScanFailure;
 use super::live::LiveStore;
@@ -35,8 +35,11 @@ pub(super) fn check(agreed: bool) -> Result<(), ScanFailure> {
 /// Starts the rotations that `report` calls for, after asking unless `agreed`. What is done goes to standard error: the
 /// report has standard output.
 pub(super) fn run(report: &Report, store: &LiveStore, agreed: bool) -> Result<(), ScanFailure> {
-    // What the store did not say could be the reason to leave a secret alone; nothing half known is acted upon.
-    if report.coverage.omissions.iter().any(|omission| matches!(omission.why, Why::Unconfirmed(_))) {
+    // What the store did not say could be the reason to leave a secret alone; nothing half known is acted upon. Of very
+    // many omissions not all are listed, so that its silence may be among the others.
+    let Coverage { omissions, omitted, .. } = &report.coverage;
+    let is_unconfirmed = omissions.iter().any(|omission| matches!(omission.why, Why::Unconfirmed(_)));
+    if is_unconfirmed || *omitted > omissions.len() as u64 {
         return Err(ScanFailure::Unconfirmed);
     }
     let mut found: BTreeMap<&str, Vec<&LiveSecret>> = BTreeMap::new();
