@@ -33,7 +33,9 @@ pub type Law = fn(&[u8]);
 
 /// A law, by the name of its target and of its folder of seeds.
 pub const LAWS: &[(&str, Law)] = &[
+    ("archive", archive),
     ("audit_verify", audit_verify),
+    ("decode", decode),
     ("fields", fields),
     ("mask", mask),
     ("password_policy", password_policy),
@@ -273,12 +275,7 @@ pub fn audit_verify(input: &[u8]) {
 
 /// A scan reports places within the text, valid JSON, and nothing that steers a terminal.
 pub fn scan(input: &[u8]) {
-    static SCANNER: OnceLock<Scanner> = OnceLock::new();
-    let scanner = SCANNER.get_or_init(|| {
-        let options = Options::new().expect("the rules are sound");
-        Scanner::new(options).expect("the keywords are sound")
-    });
-    let report = scanner.scan_bytes("input", input);
+    let report = scanner().scan_bytes("input", input);
     let mut json = Vec::new();
     write_json(&report, Redaction::percent(0), &mut json).expect("writing to memory");
     let rows: Vec<serde_json::Value> = serde_json::from_slice(&json).expect("a report is JSON");
@@ -328,6 +325,48 @@ pub fn scan_ignores(input: &[u8]) {
     let scanner = Scanner::new(options).expect("the keywords are sound");
     let report = scanner.scan_bytes("input", b"nothing to find");
     assert!(report.findings.is_empty() && report.unused_ignores.len() <= 2 * text.lines().count());
+}
+
+/// Whatever bytes are taken for an archive, what lies in it is found or named, soon and in little memory: the scan ends
+/// with a report of bounded size.
+pub fn archive(input: &[u8]) {
+    let report = scanner().scan_bytes("input", input);
+    assert!(report.coverage.archives <= 1);
+    for finding in &report.findings {
+        assert!(finding.place.file.starts_with("input"), "a finding is nowhere");
+    }
+    assert!(report.coverage.omissions.iter().all(|omission| omission.what.starts_with("input")));
+}
+
+/// What is found in other notations stands within the text, and a notation more around it hides nothing.
+pub fn decode(input: &[u8]) {
+    const TOKEN: &str = concat!("dop_", "v1_", "4f81c9e07ab25d364f81c9e07ab25d364f81c9e07ab25d364f81c9e07ab25d36");
+    let report = scanner().scan_bytes("input", input);
+    let lines = input.iter().filter(|byte| **byte == b'\n').count() + 1;
+    for finding in &report.findings {
+        assert!(finding.place.file != "input" || finding.place.end_line as usize <= lines.max(1));
+        assert!(finding.place.start_line <= finding.place.end_line);
+    }
+    let mut hidden = input.get(..input.len().min(64)).unwrap_or_default().to_vec();
+    hidden.retain(|byte| byte.is_ascii_alphabetic() || *byte == b' ');
+    hidden.extend_from_slice(b"\n");
+    match input.first().map_or(0, |byte| byte % 4) {
+        0 => hidden.extend(TOKEN.bytes().flat_map(|byte| format!("%{byte:02x}").into_bytes())),
+        1 => hidden.extend(TOKEN.bytes().flat_map(|byte| format!("\\u{byte:04x}").into_bytes())),
+        2 => hidden.extend(TOKEN.bytes().flat_map(|byte| format!("{byte:02x}").into_bytes())),
+        _ => hidden.extend(TOKEN.bytes().flat_map(|byte| format!("\\x{byte:02x}").into_bytes())),
+    }
+    let found = scanner().scan_bytes("input", &hidden);
+    assert!(found.findings.iter().any(|finding| finding.secret.same_as(TOKEN.as_bytes())), "a token is hidden");
+}
+
+/// Made once: making it costs more than a scan.
+fn scanner() -> &'static Scanner {
+    static SCANNER: OnceLock<Scanner> = OnceLock::new();
+    SCANNER.get_or_init(|| {
+        let options = Options::new().expect("the rules are sound");
+        Scanner::new(options).expect("the keywords are sound")
+    })
 }
 
 /// The records of a snapshot, without its trailer. With a digest that fits, any bytes are refused or verified, never
