@@ -140,6 +140,16 @@ impl Layer {
     }
 }
 
+/// `text` with one notation after another taken off, at most `depth` of them.
+pub(crate) fn layers(text: &[u8], depth: usize) -> Vec<Layer> {
+    let mut layers: Vec<Layer> = Vec::new();
+    while layers.len() < depth {
+        let Some(layer) = Layer::of(layers.last().map_or(text, |layer| &layer.text)) else { break };
+        layers.push(layer);
+    }
+    layers
+}
+
 /// Where `span` of the last of `layers` stands in each text below it, the nearest first and the first text of all last,
 /// with what was taken off. `None` if nothing of it was decoded in the last layer: then it has been seen before.
 pub(crate) fn trail(layers: &[Layer], span: &Range<usize>) -> Option<(Vec<Range<usize>>, Decoding)> {

@@ -9,12 +9,7 @@ use super::{Layer, find, trail};
 
 /// What `text` says when everything is taken off, one layer after the other.
 fn layers(text: &str) -> Vec<Layer> {
-    let mut layers: Vec<Layer> = Vec::new();
-    while layers.len() < 5 {
-        let Some(layer) = Layer::of(layers.last().map_or(text.as_bytes(), |layer| &layer.text)) else { break };
-        layers.push(layer);
-    }
-    layers
+    super::layers(text.as_bytes(), super::DEFAULT_DEPTH)
 }
 
 fn last(text: &str) -> String {

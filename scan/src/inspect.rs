@@ -12,7 +12,7 @@ use crate::archive;
 use crate::decode::{self, Decoding, Layer};
 use crate::entropy;
 use crate::lookup::StoreLookup;
-use crate::ruleset::Ruleset;
+use crate::ruleset::{Hit, Ruleset};
 use crate::text;
 use crate::windows::Window;
 
@@ -57,6 +57,47 @@ pub(crate) struct Sighting {
 }
 
 impl Sighting {
+    /// What a rule found in `text`. `place` and `span`: where that stands in the text that is reported, if that is another.
+    fn of_rule(text: &[u8], hit: Hit, place: Option<Place>, span: Range<usize>, decoding: Decoding) -> Self {
+        Self {
+            rule: Some(hit.rule),
+            matched: cut(text, &hit.span),
+            secret: cut(text, &hit.secret),
+            lines: lines(text, &hit.span),
+            place: place.unwrap_or(hit.place),
+            span,
+            entropy: hit.entropy,
+            certainty: hit.certainty,
+            tag: hit.tag,
+            decoding,
+            live: None,
+        }
+    }
+
+    /// The value of `live` at `found` of `text`. `place` and `span`: where that stands in the text that is reported.
+    fn of_store(
+        text: &[u8],
+        found: &Range<usize>,
+        live: &LiveSecret,
+        place: Place,
+        span: Range<usize>,
+        decoding: Decoding,
+    ) -> Self {
+        Self {
+            rule: None,
+            matched: cut(text, found),
+            secret: cut(text, found),
+            lines: lines(text, found),
+            place,
+            span,
+            entropy: entropy::of(text.get(found.clone()).unwrap_or_default()),
+            certainty: 1.0,
+            tag: None,
+            decoding,
+            live: Some(live.clone()),
+        }
+    }
+
     /// Tells the credential from others of the same rule, and from the same one elsewhere in an archive.
     pub(crate) fn identity(&self, key: &FingerprintKey) -> Fingerprint {
         let inner = self.place.file.as_bytes();
@@ -111,18 +152,9 @@ impl Inspector<'_> {
         let (hits, beyond) = self.rules.hits(text, |span| self.is_allowed(text, span));
         let sightings = hits
             .into_iter()
-            .map(|hit| Sighting {
-                rule: Some(hit.rule),
-                place: source.map_or(hit.place, |source| text::place(source, &hit.span)),
-                matched: cut(text, &hit.span),
-                secret: cut(text, &hit.secret),
-                lines: lines(text, &hit.span),
-                span: hit.secret,
-                entropy: hit.entropy,
-                certainty: hit.certainty,
-                tag: hit.tag,
-                decoding: Decoding::default(),
-                live: None,
+            .map(|hit| {
+                let (place, span) = (source.map(|source| text::place(source, &hit.span)), hit.secret.clone());
+                Sighting::of_rule(text, hit, place, span, Decoding::default())
             })
             .collect();
         let candidates = self.lookup.map(|lookup| lookup.candidates(text)).unwrap_or_default();
@@ -145,19 +177,8 @@ impl Inspector<'_> {
                 continue;
             }
             sightings.retain(|sighting| sighting.span.end <= span.start || span.end <= sighting.span.start);
-            sightings.push(Sighting {
-                rule: None,
-                place: text::place(source.unwrap_or(text), &span),
-                matched: cut(text, &span),
-                secret: cut(text, &span),
-                lines: lines(text, &span),
-                entropy: entropy::of(text.get(span.clone()).unwrap_or_default()),
-                span,
-                certainty: 1.0,
-                tag: None,
-                decoding: Decoding::default(),
-                live: Some(secret.clone()),
-            });
+            let place = text::place(source.unwrap_or(text), &span);
+            sightings.push(Sighting::of_store(text, &span, secret, place, span.clone(), Decoding::default()));
         }
         self.name_encoded_secrets(text, source, confirmed, sightings);
     }
@@ -168,22 +189,19 @@ impl Inspector<'_> {
         let plain = inspection.sightings.iter().enumerate();
         let mut levels = vec![Level(plain.map(|(index, seen)| (seen.span.clone(), seen.certainty, index)).collect())];
         let mut gone = HashSet::new();
-        let mut layers: Vec<Layer> = Vec::new();
-        while layers.len() < self.decode_depth {
-            let Some(layer) = Layer::of(layers.last().map_or(text, |layer| &layer.text)) else { break };
-            layers.push(layer);
-            // What is written in another notation may go on for many lines.
-            inspection.beyond = true;
-            let Some(layer) = layers.last() else { break };
+        let layers = decode::layers(text, self.decode_depth);
+        // What is written in another notation may go on for many lines.
+        inspection.beyond |= !layers.is_empty();
+        for (layers, layer) in each_with_those_below(&layers) {
             let mut level = Level(Vec::new());
             let excused = |span: &Range<usize>| {
                 self.is_allowed(&layer.text, span)
-                    || decode::trail(&layers, span)
+                    || decode::trail(layers, span)
                         .is_some_and(|(trail, _)| trail.last().is_some_and(|whole| self.is_allowed(text, whole)))
             };
             for hit in self.rules.hits(&layer.text, excused).0 {
-                let Some((trail, decoding)) = decode::trail(&layers, &hit.span) else { continue };
-                let Some((secrets, _)) = decode::trail(&layers, &hit.secret) else { continue };
+                let Some((trail, decoding)) = decode::trail(layers, &hit.span) else { continue };
+                let Some((secrets, _)) = decode::trail(layers, &hit.secret) else { continue };
                 let (Some(whole), Some(secret)) = (trail.last(), secrets.last()) else { continue };
                 let overlapped = || secrets.iter().rev().zip(&levels).flat_map(|(span, level)| level.at(span));
                 if overlapped().any(|(certainty, _)| certainty > hit.certainty) {
@@ -191,19 +209,8 @@ impl Inspector<'_> {
                 }
                 gone.extend(overlapped().map(|(_, index)| index));
                 level.0.push((hit.secret.clone(), hit.certainty, inspection.sightings.len()));
-                inspection.sightings.push(Sighting {
-                    rule: Some(hit.rule),
-                    place: text::place(source.unwrap_or(text), whole),
-                    matched: cut(&layer.text, &hit.span),
-                    secret: cut(&layer.text, &hit.secret),
-                    lines: lines(&layer.text, &hit.span),
-                    span: secret.clone(),
-                    entropy: hit.entropy,
-                    certainty: hit.certainty,
-                    tag: hit.tag,
-                    decoding,
-                    live: None,
-                });
+                let place = Some(text::place(source.unwrap_or(text), whole));
+                inspection.sightings.push(Sighting::of_rule(&layer.text, hit, place, secret.clone(), decoding));
             }
             levels.push(level);
             if let Some(lookup) = self.lookup {
@@ -223,13 +230,10 @@ impl Inspector<'_> {
         sightings: &mut Vec<Sighting>,
     ) {
         let Some(lookup) = self.lookup else { return };
-        let mut layers: Vec<Layer> = Vec::new();
-        while layers.len() < self.decode_depth {
-            let Some(layer) = Layer::of(layers.last().map_or(text, |layer| &layer.text)) else { break };
-            layers.push(layer);
-            let Some(layer) = layers.last() else { break };
+        let layers = decode::layers(text, self.decode_depth);
+        for (layers, layer) in each_with_those_below(&layers) {
             for (span, live) in lookup.locate(&layer.text, confirmed) {
-                let Some((trail, decoding)) = decode::trail(&layers, &span) else { continue };
+                let Some((trail, decoding)) = decode::trail(layers, &span) else { continue };
                 let Some(whole) = trail.last() else { continue };
                 if self.is_allowed(text, whole) || self.is_allowed(&layer.text, &span) {
                     continue;
@@ -241,19 +245,8 @@ impl Inspector<'_> {
                     let apart = seen.span.end <= whole.start || whole.end <= seen.span.start;
                     apart || !(is_within(&seen.secret, &secret) || is_within(&secret, &seen.secret))
                 });
-                sightings.push(Sighting {
-                    rule: None,
-                    place: text::place(source.unwrap_or(text), whole),
-                    matched: cut(&layer.text, &span),
-                    lines: lines(&layer.text, &span),
-                    entropy: entropy::of(secret.expose()),
-                    secret,
-                    span: whole.clone(),
-                    certainty: 1.0,
-                    tag: None,
-                    decoding,
-                    live: Some(live.clone()),
-                });
+                let place = text::place(source.unwrap_or(text), whole);
+                sightings.push(Sighting::of_store(&layer.text, &span, live, place, whole.clone(), decoding));
             }
         }
     }
@@ -327,6 +320,11 @@ impl Level {
 /// Tells credentials apart within one run without further copies of them: its fingerprints leave the process nowhere.
 pub(crate) fn identity() -> FingerprintKey {
     FingerprintKey::new("", Protected::new(vec![0; 32]))
+}
+
+/// Each layer, and all up to it as [`decode::trail`] wants them.
+fn each_with_those_below(layers: &[Layer]) -> impl Iterator<Item = (&[Layer], &Layer)> {
+    layers.iter().enumerate().map(|(index, layer)| (layers.get(..=index).unwrap_or_default(), layer))
 }
 
 /// The whole lines that `span` touches; of longer ones what surrounds it.
