@@ -95,13 +95,13 @@ impl Record {
     /// of KV puts behind the mount.
     fn gave(&self, secret: &str) -> bool {
         let (Some(path), Some(mount)) = (&self.path, &self.mount) else { return false };
-        let read = self.kind == "answer" && self.operation.as_deref() == Some("read") && self.status == Some(200);
-        let below = |path: &str| path.strip_prefix(mount.trim_end_matches('/'))?.strip_prefix('/').map(str::to_owned);
-        let named = path == secret
-            || below(path)
-                .zip(below(secret))
-                .is_some_and(|(path, secret)| path.strip_prefix("data/") == Some(&*secret));
-        read && named
+        if self.kind != "answer" || self.operation.as_deref() != Some("read") || self.status != Some(200) {
+            return false;
+        }
+        let mount = mount.trim_end_matches('/');
+        let below = secret.strip_prefix(mount).and_then(|rest| rest.strip_prefix('/'));
+        let data = path.strip_prefix(mount).and_then(|rest| rest.strip_prefix("/data/"));
+        path == secret || (data.is_some() && data == below)
     }
 }
 
