@@ -4,11 +4,7 @@ use std::path::Path;
 
 use turnlock_scan::{Options, Outcome, Report, Scanner};
 
-use crate::{Repository, places, token};
-
-const MONDAY: &str = "2026-03-02T10:00:00Z";
-const TUESDAY: &str = "2026-03-03T10:00:00Z";
-const WEDNESDAY: &str = "2026-03-04T10:00:00Z";
+use crate::{MONDAY, Repository, TUESDAY, WEDNESDAY, places, token};
 
 fn remembering(folder: &Path) -> Scanner {
     let mut options = Options::new().unwrap();

@@ -9,9 +9,7 @@ use turnlock_scan::{Options, Outcome, Report, Scanner, Why};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use crate::{Repository, places, scanner, token};
-
-const RULE: &str = "digitalocean-token";
+use crate::{RULE, Repository, places, scanner, token};
 
 pub(crate) fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));

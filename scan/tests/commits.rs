@@ -5,12 +5,7 @@ use std::process::{Command, Stdio};
 
 use turnlock_scan::{Outcome, Quarantine, Range, ScanError};
 
-use crate::{Repository, places, scanner, token};
-
-const RULE: &str = "digitalocean-token";
-const MONDAY: &str = "2026-03-02T10:00:00Z";
-const TUESDAY: &str = "2026-03-03T10:00:00Z";
-const WEDNESDAY: &str = "2026-03-04T10:00:00Z";
+use crate::{MONDAY, RULE, Repository, TUESDAY, WEDNESDAY, places, scanner, token};
 
 fn range(revision: &str) -> Range {
     Range { revisions: vec![revision.to_owned()], ..Range::default() }
@@ -56,16 +51,7 @@ fn a_date_leaves_out_what_was_committed_earlier() {
 
 #[test]
 fn what_a_merge_in_the_range_brought_by_itself_is_found_in_it() {
-    let repository = Repository::new();
-    repository.write("a", "base\n");
-    repository.commit("base", MONDAY);
-    repository.git(&["checkout", "-q", "-b", "side"]);
-    repository.write("b", "side\n");
-    repository.commit("side", TUESDAY);
-    repository.git(&["checkout", "-q", "main"]);
-    repository.write("c", "main\n");
-    repository.commit("main", TUESDAY);
-    repository.git(&["merge", "-q", "--no-commit", "side"]);
+    let repository = Repository::in_a_merge();
     repository.write("a", &token(4));
     let merge = repository.commit("merge", WEDNESDAY);
     let report = scanner().scan_range(repository.path(), &range("HEAD~1..HEAD")).unwrap();

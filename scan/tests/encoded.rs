@@ -5,9 +5,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use turnlock_core::finding::Finding;
 use turnlock_scan::{Options, Scanner};
 
-use crate::{Repository, places, scanner, token};
-
-const RULE: &str = "digitalocean-token";
+use crate::{RULE, Repository, places, scanner, token};
 
 /// The one finding in `text`.
 fn one(text: impl AsRef<[u8]>) -> Finding {

@@ -4,12 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use turnlock_scan::{Options, Outcome, Scanner, Why};
 
-use crate::{Repository, places, scanner, token};
-
-const RULE: &str = "digitalocean-token";
-const MONDAY: &str = "2026-03-02T10:00:00Z";
-const TUESDAY: &str = "2026-03-03T10:00:00Z";
-const WEDNESDAY: &str = "2026-03-04T10:00:00Z";
+use crate::{MONDAY, RULE, Repository, TUESDAY, WEDNESDAY, places, scanner, token};
 
 #[test]
 fn a_deleted_file_is_found_in_the_commit_that_brought_it() {
@@ -35,16 +30,7 @@ fn a_deleted_file_is_found_in_the_commit_that_brought_it() {
 
 #[test]
 fn what_only_a_merge_brought_is_found_in_the_merge() {
-    let repository = Repository::new();
-    repository.write("a", "base\n");
-    repository.commit("base", MONDAY);
-    repository.git(&["checkout", "-q", "-b", "side"]);
-    repository.write("b", "side\n");
-    repository.commit("side", TUESDAY);
-    repository.git(&["checkout", "-q", "main"]);
-    repository.write("c", "main\n");
-    repository.commit("main", TUESDAY);
-    repository.git(&["merge", "-q", "--no-commit", "side"]);
+    let repository = Repository::in_a_merge();
     repository.write("evil", &token(2));
     let merge = repository.commit("merge", WEDNESDAY);
 

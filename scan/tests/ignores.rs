@@ -6,9 +6,8 @@ use turnlock_scan::config::Config;
 use turnlock_scan::ignore_list::IgnoreList;
 use turnlock_scan::{Options, Report, Scanner};
 
-use crate::{Repository, places, token};
+use crate::{RULE, Repository, places, token};
 
-const RULE: &str = "digitalocean-token";
 const KEY: &str = "key 0b9d3c5e7f11223344556677889900aabbccddeeff00112233445566778899ab\n";
 
 fn scan_with(ignores: &[(&str, &str)], text: &str) -> Report {

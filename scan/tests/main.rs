@@ -20,6 +20,14 @@ use std::process::Command;
 use tempfile::TempDir;
 use turnlock_scan::{Options, Report, Scanner};
 
+/// The rule that finds [`token`].
+const RULE: &str = "digitalocean-token";
+
+/// Three days in a row.
+const MONDAY: &str = "2026-03-02T10:00:00Z";
+const TUESDAY: &str = "2026-03-03T10:00:00Z";
+const WEDNESDAY: &str = "2026-03-04T10:00:00Z";
+
 /// A made-up token of DigitalOcean: its format is plain and no value of it occurs by chance.
 fn token(number: u8) -> String {
     format!("dop_{}{}{number:02x}", "v1_", "4f81c9e07ab25d36".repeat(4).get(..62).unwrap())
@@ -36,6 +44,21 @@ impl Repository {
     fn new() -> Self {
         let repository = Self(tempfile::tempdir().unwrap());
         repository.git(&["init", "-q", "-b", "main"]);
+        repository
+    }
+
+    /// One in which two branches, `main` and `side`, are about to be merged: the next commit is the merge.
+    fn in_a_merge() -> Self {
+        let repository = Self::new();
+        repository.write("a", "base\n");
+        repository.commit("base", MONDAY);
+        repository.git(&["checkout", "-q", "-b", "side"]);
+        repository.write("b", "side\n");
+        repository.commit("side", TUESDAY);
+        repository.git(&["checkout", "-q", "main"]);
+        repository.write("c", "main\n");
+        repository.commit("main", TUESDAY);
+        repository.git(&["merge", "-q", "--no-commit", "side"]);
         repository
     }
 

@@ -5,9 +5,7 @@ use std::path::Path;
 
 use turnlock_scan::{Options, Outcome, Report, Scanner, Why};
 
-use crate::{places, scanner, token};
-
-const RULE: &str = "digitalocean-token";
+use crate::{RULE, places, scanner, token};
 
 fn files(report: &Report, root: &Path) -> Vec<String> {
     let prefix = format!("{}/", root.display());

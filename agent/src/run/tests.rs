@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use turnlock_core::Protected;
 
 use super::Run;
@@ -38,6 +38,15 @@ fn runner_of(script: &str) -> Command {
 
 async fn output_of(script: &str) -> Output {
     runner_of(script).output().await.unwrap()
+}
+
+/// A runner whose program has ended while nobody read its output: more than one pipe holds and less than two.
+async fn ended_unread() -> (Child, impl Sized) {
+    let mut runner = runner_of("head -c 100000 /dev/zero; echo done >&2");
+    let mut child = runner.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert_eq!(errors.next_line().await.unwrap().as_deref(), Some("done"));
+    (child, errors)
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -108,14 +117,7 @@ async fn without_masking_the_output_is_as_it_is() {
 /// reader, however slow.
 #[tokio::test]
 async fn a_slow_reader_gets_all_of_the_output() {
-    // More than one pipe holds and less than two: the program can end before anything was read.
-    let mut child = runner_of("head -c 100000 /dev/zero; echo done >&2")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
-    assert_eq!(errors.next_line().await.unwrap().as_deref(), Some("done"));
+    let (mut child, _errors) = ended_unread().await;
     // Longer than what descendants of the program are waited for.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let mut output = Vec::new();
@@ -126,13 +128,7 @@ async fn a_slow_reader_gets_all_of_the_output() {
 
 #[tokio::test]
 async fn who_waits_for_a_reader_can_be_told_to_end() {
-    let mut child = runner_of("head -c 100000 /dev/zero; echo done >&2")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
-    assert_eq!(errors.next_line().await.unwrap().as_deref(), Some("done"));
+    let (mut child, _errors) = ended_unread().await;
     let pid = rustix::process::Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     tokio::time::timeout(Duration::from_secs(10), child.wait()).await.expect("it ends").unwrap();
