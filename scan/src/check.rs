@@ -42,7 +42,10 @@ pub enum Check {
 }
 
 /// A shorter value that holds a run is an example.
-const LONG_BYTES: usize = 20;
+const LONG_BYTES: usize = 16;
+
+/// The tag of a value that a person seems to have typed for an example.
+pub(crate) const TYPED: &str = "example";
 
 /// What a check found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,10 +69,16 @@ impl Check {
         let keep = |good: bool| if good { Verdict::Keep } else { Verdict::Drop };
         match self {
             Self::Example if shape::is_words(value) => Verdict::Drop,
-            Self::Plausible | Self::Example | Self::Crc32Base62 if plausible::names_none(value) => Verdict::Drop,
+            Self::Plausible | Self::Example | Self::Crc32Base62 | Self::Random if plausible::names_none(value) => {
+                if shape::is_overwritten(value) {
+                    Verdict::Doubtful(TYPED)
+                } else {
+                    Verdict::Drop
+                }
+            }
             // A long value of a credential's form that holds a run, as examples do, may still be one.
             Self::Plausible if plausible::stands_in(value) && value.len() < LONG_BYTES => Verdict::Drop,
-            Self::Plausible | Self::Example if plausible::stands_in(value) => Verdict::Doubtful("example"),
+            Self::Plausible | Self::Example if plausible::stands_in(value) => Verdict::Doubtful(TYPED),
             Self::Plausible | Self::Example => Verdict::Keep,
             Self::Crc32Base62 => {
                 if crc32_base62_holds(value) {
@@ -84,17 +93,20 @@ impl Check {
                 if holds { Verdict::Proven } else { Verdict::Drop }
             }
             Self::Jwt => keep(is_jwt(value)),
-            Self::Pem => keep(is_pem(value)),
+            Self::Pem => judge_pem(value),
             Self::Base64Of64 => {
                 keep(decode(value).is_some_and(|bytes| bytes.len() == 64) && !plausible::stands_in(value))
             }
-            Self::Random => keep(shape::is_random(value) && !plausible::stands_in(value)),
+            Self::Random if !shape::is_random(value) => Verdict::Drop,
+            Self::Random if plausible::stands_in(value) => Verdict::Doubtful(TYPED),
+            Self::Random => Verdict::Keep,
             Self::Password => keep(shape::is_password(value, Form::Quoted)),
-            Self::UrlPassword => keep(
-                value.len() >= 3
-                    && !plausible::stands_in(value)
-                    && !names_itself(text.get(span.clone()).unwrap_or_default(), value),
-            ),
+            Self::UrlPassword if value.len() < 3 || names_itself(text.get(span.clone()).unwrap_or_default(), value) => {
+                Verdict::Drop
+            }
+            // Some do choose it.
+            Self::UrlPassword if value == b"secret" => Verdict::Doubtful(TYPED),
+            Self::UrlPassword => keep(!plausible::stands_in(value)),
             Self::KubernetesSecret => {
                 let values = kubernetes_values(text, &document_of(text, span));
                 if values.is_empty() { Verdict::Drop } else { Verdict::Several(values) }
@@ -137,19 +149,19 @@ fn is_jwt(value: &[u8]) -> bool {
     header.contains_key("alg") && object().is_some_and(|payload| !payload.is_empty())
 }
 
-/// `value`: from `-----BEGIN` to `-----END …-----`; newlines may be written as `\n`.
-fn is_pem(value: &[u8]) -> bool {
+/// `value`: from `-----BEGIN` to `-----END …-----`; newlines may be written as `\n`, and each line may be a literal of code.
+fn judge_pem(value: &[u8]) -> Verdict {
     let Some(start) = memchr::memmem::find(value, b"KEY-----")
         .or_else(|| memchr::memmem::find(value, b"BLOCK-----").map(|at| at + 2))
     else {
-        return false;
+        return Verdict::Drop;
     };
-    let Some(end) = memchr::memmem::rfind(value, b"-----END") else { return false };
-    let Some(body) = value.get(start + 8..end) else { return false };
+    let Some(end) = memchr::memmem::rfind(value, b"-----END") else { return Verdict::Drop };
+    let Some(body) = value.get(start + 8..end) else { return Verdict::Drop };
     let mut encoded = Vec::with_capacity(body.len());
     let mut encrypted = false;
     for line in body.split(|byte| *byte == b'\n').flat_map(split_escaped_newlines) {
-        let line = line.trim_ascii();
+        let line = without_literal(line);
         if line.contains(&b':') {
             // Headers of the old encrypted form, or of armour.
             encrypted |= line.starts_with(b"Proc-Type");
@@ -161,13 +173,26 @@ fn is_pem(value: &[u8]) -> bool {
         }
         encoded.extend(line.iter().filter(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')));
     }
-    let Some(bytes) = decode(&encoded) else { return false };
-    if bytes.len() < 32 {
-        return false;
-    }
+    let Some(bytes) = decode(&encoded).filter(|bytes| bytes.len() >= 32) else { return Verdict::Drop };
     let armour =
         memchr::memmem::find(value, b"PGP PRIVATE").is_some() && bytes.first().is_some_and(|byte| byte & 0x80 != 0);
-    encrypted || armour || bytes.starts_with(b"openssh-key-v1\0") || is_der_sequence(&bytes)
+    if encrypted || armour || bytes.starts_with(b"openssh-key-v1\0") || is_der_sequence(&bytes) {
+        Verdict::Keep
+    } else if matches!(bytes.as_slice(), [0x30, 0x82, _, _, 2, 1, 0, ..]) {
+        // Length and version are those of a key, but not all of it is there.
+        Verdict::Doubtful("cut")
+    } else {
+        Verdict::Drop
+    }
+}
+
+/// A line without the quotes, the operator and the escaped end of line that it has as a literal of a program.
+fn without_literal(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let is_part = |part: &&[u8]| part.iter().any(u8::is_ascii_alphanumeric);
+    let literals = line.split(|byte| matches!(byte, b'"' | b'\''));
+    let content = literals.filter(is_part).max_by_key(|part| part.len()).unwrap_or_default().trim_ascii();
+    content.strip_suffix(b"\\r").unwrap_or(content)
 }
 
 fn split_escaped_newlines(line: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -279,6 +304,7 @@ fn kubernetes_values(text: &[u8], span: &Range<usize>) -> Vec<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
     use super::*;
 
     #[test]
@@ -287,6 +313,31 @@ mod tests {
         assert!(!is_der_sequence(&[0x30, 60, 2, 1, 0]));
         assert!(!is_der_sequence(&[0x04, 3, 2, 1, 0]));
         assert!(!is_der_sequence(&[]));
+    }
+
+    /// A body of `bytes` that begins as a key of so many bytes does.
+    fn key(length: u16, bytes: usize) -> String {
+        let [high, low] = length.to_be_bytes();
+        let mut der = vec![0x30, 0x82, high, low, 2, 1, 0];
+        der.resize(bytes, 0x5a);
+        base64::engine::general_purpose::STANDARD.encode(der)
+    }
+
+    #[test]
+    fn a_private_key_may_be_written_in_lines_of_a_program_and_may_be_cut() {
+        let (whole, cut) = (key(116, 120), key(1190, 120));
+        let (first, rest) = whole.split_at(64);
+        let [begin, end] = ["BEGIN", "END"].map(|word| format!("-----{word} PRIVATE KEY-----"));
+        for text in [
+            format!("{begin}\n{first}\n{rest}\n{end}"),
+            format!("{begin}\" +\n  \"{first}\" +\n  \"{rest}\" +\n  \"{end}"),
+            format!("{begin}\\r\\n{first}\\r\\n{rest}\\r\\n{end}"),
+            format!("{begin}\\n\",\n'{first}\\n',\n'{rest}\\n',\n'{end}"),
+        ] {
+            assert_eq!(judge_pem(text.as_bytes()), Verdict::Keep, "{text}");
+        }
+        assert_eq!(judge_pem(format!("{begin}\n{cut}\n{end}").as_bytes()), Verdict::Doubtful("cut"));
+        assert_eq!(judge_pem(format!("{begin}\n{}\n{end}", &cut[20..]).as_bytes()), Verdict::Drop);
     }
 
     #[test]

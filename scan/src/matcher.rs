@@ -1,10 +1,10 @@
 //! Runs the rules over one text: prefilter, patterns near keywords, entropy, checks, then one hit for each place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use crate::assigned;
-use crate::check::Verdict;
+use crate::check::{TYPED, Verdict};
 use crate::entropy;
 use crate::name::{self, Kind};
 use crate::prefilter::Prefilter;
@@ -26,6 +26,8 @@ const MAX_HITS: usize = 10_000;
 pub struct Matcher {
     rules: Vec<Rule>,
     prefilter: Prefilter,
+    /// What the credentials of some rules start with, in lower case.
+    prefixes: HashSet<String>,
 }
 
 /// A place of a text where a rule found a credential.
@@ -49,7 +51,14 @@ impl Matcher {
     /// Prepares `rules`.
     pub fn new(rules: Vec<Rule>) -> Self {
         let prefilter = Prefilter::new(&rules);
-        Self { rules, prefilter }
+        let prefixes = rules
+            .iter()
+            .filter(|rule| !rule.assigned && rule.setting.is_none())
+            .flat_map(|rule| rule.keywords.iter())
+            .filter(|keyword| keyword.ends_with(['_', '-']))
+            .map(|keyword| keyword.to_string())
+            .collect();
+        Self { rules, prefilter, prefixes }
     }
 
     /// The rules, by the index that hits name.
@@ -71,7 +80,17 @@ impl Matcher {
                 apply(index, rule, text, window, &mut hits);
             }
         }
+        hits.retain(|hit| !self.is_example_of_format(text, hit));
         (self.settle(hits), beyond)
+    }
+
+    /// Whether only the name speaks for `hit`, and the value starts as one of a known format, does not have it, and was typed.
+    fn is_example_of_format(&self, text: &[u8], hit: &Hit) -> bool {
+        let by_name = hit.tag == Some(TYPED) && self.rules.get(hit.rule).is_some_and(|rule| rule.setting.is_some());
+        let value = text.get(hit.secret.clone()).filter(|_| by_name).unwrap_or_default().to_ascii_lowercase();
+        let ends = value.iter().enumerate().filter(|(_, byte)| matches!(byte, b'_' | b'-'));
+        ends.filter_map(|(end, _)| std::str::from_utf8(value.get(..=end)?).ok())
+            .any(|start| self.prefixes.contains(start))
     }
 
     /// Of hits whose credentials overlap the one of the most certain rule stays, then the longest, then the first.
@@ -131,6 +150,7 @@ impl Matcher {
                 start += line.len() + 1;
             }
         }
+        hits.retain(|hit| !self.is_example_of_format(text, hit));
         self.settle(hits)
     }
 }
@@ -168,14 +188,20 @@ fn setting_at(index: usize, rule: &Rule, kind: Kind, text: &[u8], name: Range<us
     }
     let Some(Setting { value, form }) = setting::of(text, &name) else { return };
     let bytes = text.get(value.clone()).unwrap_or_default();
+    let whole = text.get(name.clone()).unwrap_or_default();
+    let is_compared = || setting::is_compared(text, &name, &value);
     let good = match kind {
         Kind::Password => {
-            shape::is_password(bytes, form)
-                || (shape::is_data(form) && shape::is_word_password(bytes) && setting::is_beside_user(text, &name))
+            let is_data =
+                || setting::is_of_environment(whole, form) || setting::is_beside_user(text, &name) || is_compared();
+            shape::is_password(bytes, form) || (shape::is_data(form) && shape::is_word_password(bytes) && is_data())
         }
         Kind::Secret => {
-            let chosen = || name::ends_with_secret(text.get(name.clone()).unwrap_or_default());
-            shape::is_secret(bytes, form) || (chosen() && shape::is_data(form) && shape::is_password(bytes, form))
+            let is_chosen = || {
+                name::ends_with_secret(whole)
+                    && (shape::is_password(bytes, form) || (shape::is_word_password(bytes) && is_compared()))
+            };
+            shape::is_secret(bytes, form) || (shape::is_data(form) && is_chosen())
         }
     };
     if good {

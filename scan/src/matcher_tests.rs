@@ -88,6 +88,24 @@ fn a_wrong_checksum_is_doubted_and_a_right_one_is_proof() {
 }
 
 #[test]
+fn words_are_a_password_only_where_they_surely_are_data() {
+    for text in ["APP_AUTH_PASSWORD=whiteduke\n", "if creds.secret != \"open-sesame\" {", "password === 'opensesame'"] {
+        assert_eq!(matcher().hits(text.as_bytes()).len(), 1, "{text}");
+    }
+    for text in ["password: whiteduke\n", "creds.secret = \"open-sesame\"", "auth_password = whiteduke()\n"] {
+        assert_eq!(matcher().hits(text.as_bytes()), [], "{text}");
+    }
+}
+
+#[test]
+fn what_was_typed_is_doubted_and_behind_a_known_prefix_an_example() {
+    let typed = ["a1b2c3d4e5", "f6g7h8i9j0k1l2m3n4"].concat();
+    let hits = matcher().hits(format!("api_key = \"{typed}\"").as_bytes());
+    assert_eq!((hits.len(), hits[0].tag), (1, Some("example")));
+    assert_eq!(matcher().hits(format!("api_key = \"sk_{typed}\"").as_bytes()), []);
+}
+
+#[test]
 fn a_token_in_a_line_of_a_megabyte_is_found() {
     // Each takes a scan of a megabyte: some of many.
     for (id, token) in samples().into_iter().step_by(31) {

@@ -31,7 +31,6 @@ const STAND_INS: &[&str] = &[
     "notreal",
     "not_real",
     "not-a-real",
-    "deadbeef",
     "foobar",
     "undefined",
     "null",
@@ -54,7 +53,7 @@ const STAND_INS: &[&str] = &[
 ];
 
 /// Runs that authors of examples type where a random value would stand, in lower case.
-const RUNS: &[&str] = &["00000000", "11111111", "123456789", "abcdefgh", "qwertyui", "aaaaaa"];
+const RUNS: &[&str] = &["00000000", "11111111", "123456789", "abcdefgh", "qwertyui", "aaaaaa", "deadbeef"];
 
 /// Values that are a word of the trade and no credential, in lower case.
 const WORDS: &[&str] = &[
@@ -115,7 +114,7 @@ const WORDS: &[&str] = &[
 /// Whether `value` merely stands for a credential: a template, a word of the trade, one repeated character, a run of
 /// the alphabet.
 pub(crate) fn stands_in(value: &[u8]) -> bool {
-    names_none(value) || holds_any(value, RUNS) || is_run(&value.to_ascii_lowercase())
+    names_none(value) || holds_any(value, RUNS) || is_run(&value.to_ascii_lowercase()) || is_typed(value)
 }
 
 /// The same for a value that is known to be of a credential's form: runs alone do not speak against it.
@@ -172,6 +171,21 @@ fn distinct(value: &[u8]) -> usize {
         .count()
 }
 
+/// Whether a person typed `value` in the order of the alphabet: a run makes up half of it, or its letters by themselves are
+/// one (`a1b2c3d4e5f6`).
+fn is_typed(value: &[u8]) -> bool {
+    const LEAST: usize = 8;
+    let lower = value.to_ascii_lowercase();
+    let (mut run, mut longest) = (1, 1);
+    for (a, b) in lower.iter().zip(lower.iter().skip(1)) {
+        run = if b.wrapping_sub(*a) == 1 { run + 1 } else { 1 };
+        longest = longest.max(run);
+    }
+    let letters: Vec<u8> = lower.iter().copied().filter(u8::is_ascii_alphabetic).collect();
+    let in_order = letters.len() >= LEAST && letters.len() * 3 >= lower.len() && is_run(&letters);
+    (longest >= LEAST && longest * 2 >= value.len()) || in_order
+}
+
 /// Whether nearly every byte follows its neighbour by one: `abcdef`, `123456`.
 fn is_run(value: &[u8]) -> bool {
     let steps = value.iter().zip(value.iter().skip(1)).filter(|(a, b)| b.wrapping_sub(**a) <= 1).count();
@@ -180,7 +194,17 @@ fn is_run(value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::stands_in;
+    use super::{is_typed, stands_in};
+
+    #[test]
+    fn what_is_typed_in_order_is_told_from_what_was_drawn() {
+        for value in ["sk_abcdefghijklmnopqrstuvwxyz123", "a1b2c3d4e5f6g7h8i9j0k1l2m3n4"] {
+            assert!(is_typed(value.as_bytes()), "{value}");
+        }
+        for value in ["9f3c1e77ab0d4c5512ee8bd1", "q8Zr4Lk0Pw2Vx7Nd5Ty1abcd", "12345678-f3a9-4c1e-8d27-b6e05a91c7d4"] {
+            assert!(!is_typed(value.as_bytes()), "{value}");
+        }
+    }
 
     #[test]
     fn templates_and_words_stand_for_a_value() {

@@ -73,9 +73,11 @@ impl Rule {
                 format!("is given to \"{name}\", but looks typed rather than random")
             }
             (Some(Kind::Secret), _) => format!("looks random and is given to \"{name}\""),
-            (None, Some("example")) => {
+            (None, Some("example")) if self.assigned => {
                 "has the form beside the provider's name, but looks typed rather than random".to_owned()
             }
+            (None, Some("example")) => "has the form, but looks typed rather than random".to_owned(),
+            (None, Some("cut")) => "begins as a private key, but is not whole".to_owned(),
             (None, Some("checksum:passed")) => "has the form, and its checksum holds".to_owned(),
             (None, Some("checksum:failed")) => "has the form, but its checksum does not hold".to_owned(),
             (None, _) if self.assigned => "has the form and stands beside the provider's name".to_owned(),

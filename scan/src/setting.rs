@@ -69,7 +69,7 @@ static LINE_START: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// A name of a user that is given a value.
 static USER: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compile(
-        r#"(?i)(?:user(?:_?name)?|login|uid)["'\]]{0,2}[ \t]*(?:=>|:?=|:)[ \t]*(?:["'][^"'\s]{2,60}["']|[\w.@+-]{2,60}[ \t]*(?:$|[\r\n;,&#]))"#,
+        r#"(?i)(?:user(?:_?name)?|login|uid)\\?["'\]]{0,2}[ \t]*(?:=>|:?={1,3}|:)[ \t]*(?:\\?["'][^"'\s\\]{2,60}\\?["']|[\w.@+-]{2,60}[ \t]*(?:$|[\r\n;,&#]))"#,
     )
 });
 
@@ -79,6 +79,19 @@ pub(crate) fn is_beside_user(text: &[u8], name: &Range<usize>) -> bool {
     const AFTER_BYTES: usize = 120;
     let near = text.get(name.start.saturating_sub(BEFORE_BYTES)..(name.end + AFTER_BYTES).min(text.len()));
     USER.as_ref().zip(near).is_some_and(|(pattern, near)| pattern.is_match(near))
+}
+
+/// Whether the setting is a line of an environment, `APP_PASSWORD=…`: what stands there is data.
+pub(crate) fn is_of_environment(name: &[u8], form: Form) -> bool {
+    form == Form::Line
+        && name.contains(&b'_')
+        && name.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_')
+}
+
+/// Whether the code of `text` compares what has the `name` with the literal at `value`.
+pub(crate) fn is_compared(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool {
+    let between = text.get(name.end..value.start).unwrap_or_default();
+    between.windows(2).any(|pair| matches!(pair, b"==" | b"!="))
 }
 
 fn compile(pattern: &str) -> Option<Regex> {
@@ -293,7 +306,7 @@ fn word_at(text: &[u8], start: usize) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-    use super::{Form, name_around, of};
+    use super::{Form, is_compared, is_of_environment, name_around, of};
 
     /// Name, value and form of the setting around the first `word` in `text`.
     fn setting<'a>(text: &'a str, word: &str) -> Option<(&'a str, &'a str, Form)> {
@@ -354,6 +367,22 @@ mod tests {
         {
             let at = text.find("password").unwrap();
             assert!(!super::is_beside_user(text.as_bytes(), &(at..at + 8)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_surely_is_data_is_told_by_its_notation() {
+        assert!(is_of_environment(b"APP_PASSWORD", Form::Line));
+        assert!(!is_of_environment(b"app.password", Form::Line) && !is_of_environment(b"APP_PASSWORD", Form::Bare));
+        for (text, compared) in [
+            ("if form.password == 'opensesame':", true),
+            ("if (form['password'] !== 'opensesame') {", true),
+            ("form.password = 'opensesame'", false),
+            ("'password' => 'opensesame'", false),
+        ] {
+            let name = text.find("password").unwrap();
+            let value = text.find("opensesame").unwrap();
+            assert_eq!(is_compared(text.as_bytes(), &(name..name + 8), &(value..value + 10)), compared, "{text}");
         }
     }
 

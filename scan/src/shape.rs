@@ -59,6 +59,18 @@ pub(crate) fn is_words(value: &[u8]) -> bool {
     (!value.iter().any(u8::is_ascii_digit) && !letters::are_random(value)) || is_composite(value)
 }
 
+/// Whether a person wrote `fake` over a part of a random `value`: what is left of it may still be one's.
+pub(crate) fn is_overwritten(value: &[u8]) -> bool {
+    const MARK: &[u8] = b"fake";
+    let mut rest = value.to_vec();
+    let mut marks = 0;
+    while let Some(at) = memchr::memmem::find(&rest.to_ascii_lowercase(), MARK) {
+        rest.drain(at..at + MARK.len());
+        marks += 1;
+    }
+    (1..=MARK.len()).contains(&marks) && is_random(&rest) && !names_none(&rest)
+}
+
 /// How often letters and digits take turns.
 fn changes(value: &[u8]) -> usize {
     value.iter().zip(value.iter().skip(1)).filter(|(a, b)| a.is_ascii_digit() != b.is_ascii_digit()).count()
@@ -288,6 +300,18 @@ fn is_wordy(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_random_value_that_somebody_wrote_over_is_told_from_a_name() {
+        for (value, overwritten) in [
+            ("q8Zr4Lk0fakePw2Vx7Nd5Ty1", true),
+            ("q8Zr4Lk0Pw2Vx7Nd5Ty1", false),
+            ("my-fake-api-key-for-testing", false),
+            ("fakefakefakefakefakefake", false),
+        ] {
+            assert_eq!(is_overwritten(value.as_bytes()), overwritten, "{value}");
+        }
+    }
 
     #[test]
     fn names_and_expressions_are_no_passwords() {
