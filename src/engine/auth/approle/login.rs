@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::time::MissedTickBehavior;
 
 use super::MAX_ID_BYTES;
 use super::role::{self, Role};
@@ -17,14 +18,18 @@ use crate::token::Issued;
 /// How often a login is tried again when another one took a use of the same secret id meanwhile.
 const TRIES: usize = 64;
 
-/// When a refused login is answered: always after the same time, so that how far it got cannot be measured.
-const REFUSAL: Duration = Duration::from_millis(2);
+/// A refused login is answered a whole number of these steps after it began, so that how far it got cannot be measured,
+/// also on a machine that is too busy to judge it within the first one.
+const REFUSAL: Duration = Duration::from_millis(10);
 
 pub(super) async fn login(call: &Call) -> Result<Response, Error> {
-    let answer_at = tokio::time::Instant::now() + REFUSAL;
+    let mut steps = tokio::time::interval(REFUSAL);
+    steps.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    // The first tick is now.
+    steps.tick().await;
     let answer = exchange(call).await;
     if answer.is_err() {
-        tokio::time::sleep_until(answer_at).await;
+        steps.tick().await;
     }
     answer
 }
