@@ -3,6 +3,8 @@
 //! The fuzz targets call them with what the fuzzer makes up, the tests with the seeds. An input of several parts has one
 //! on each line.
 
+mod pack;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -38,6 +40,7 @@ pub const LAWS: &[(&str, Law)] = &[
     ("decode", decode),
     ("fields", fields),
     ("mask", mask),
+    ("objects", objects),
     ("password_policy", password_policy),
     ("path", path),
     ("policy", policy),
@@ -52,6 +55,9 @@ pub const LAWS: &[(&str, Law)] = &[
     ("ttl", ttl),
     ("webhook", webhook),
 ];
+
+/// What a scan must find wherever it stands.
+const TOKEN: &str = concat!("dop_", "v1_", "4f81c9e07ab25d364f81c9e07ab25d364f81c9e07ab25d364f81c9e07ab25d36");
 
 /// What must not be repeated in an error.
 const CANARY: &str = "tlk_canary";
@@ -338,9 +344,22 @@ pub fn archive(input: &[u8]) {
     assert!(report.coverage.omissions.iter().all(|omission| omission.what.starts_with("input")));
 }
 
+/// Whatever else is in a pack, and however damaged, a sound object is looked at.
+pub fn objects(input: &[u8]) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut pack = pack::Pack::default();
+    pack.push_blob(format!("token = {TOKEN}\n").as_bytes());
+    pack.push_all(input);
+    pack.write(folder.path()).expect("writing to the temporary folder");
+    let report = scanner().scan_history(folder.path()).expect("a repository can be opened");
+    assert!(
+        report.findings.iter().any(|finding| finding.secret.same_as(TOKEN.as_bytes())),
+        "a sound object was passed over"
+    );
+}
+
 /// What is found in other notations stands within the text, and a notation more around it hides nothing.
 pub fn decode(input: &[u8]) {
-    const TOKEN: &str = concat!("dop_", "v1_", "4f81c9e07ab25d364f81c9e07ab25d364f81c9e07ab25d364f81c9e07ab25d36");
     let report = scanner().scan_bytes("input", input);
     let lines = input.iter().filter(|byte| **byte == b'\n').count() + 1;
     for finding in &report.findings {
