@@ -18,4 +18,5 @@ mod readme;
 mod run;
 mod scan_command;
 mod tidy;
+mod verify;
 mod wire;

@@ -109,7 +109,7 @@ fn scan_with(args: &scan::ScanArgs, at: &Connection) -> Outcome {
         Err(scan::ScanFailure::Store(failure)) => Err(*failure),
         Err(failure) => {
             let cause = failure.source().map_or_else(String::new, |cause| format!(": {cause}"));
-            let exit = if args.as_gitleaks() { Exit::Local } else { Exit::Of(2) };
+            let exit = if args.as_gitleaks() { Exit::Local } else { Exit::Of(scan::FAILED) };
             Err(Failure::remote(format!("{failure}{cause}")).ending(exit))
         }
     }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// Done.
     Done,
-    /// Wrong usage or a local error; for `scan`, something was found; for `audit verify`, a flaw was found.
+    /// Wrong usage or a local error; for `scan`, only that something was found; for `audit verify`, a flaw was found.
     Local,
     /// The server refused or cannot be reached.
     Remote,
@@ -40,6 +40,6 @@ pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    wrong usage or a local error; `status`: no answer; `scan`: something was found; `audit verify`: a flaw
-  2    the server refused or cannot be reached; `status`: sealed; `scan`: the scan failed
+  2    the server refused or cannot be reached; `status`: sealed; `scan`: wrong usage, or the scan failed
   3    `scan`: nothing found, but not everything could be read
   `run` ends with the code of the program that it ran (128 + signal when a signal ended it)";

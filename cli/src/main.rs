@@ -24,6 +24,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let given: Vec<_> = std::env::args_os().collect();
     let as_gitleaks = gitleaks::is_name(given.first());
+    let is_scan = given.get(1).is_some_and(|word| word == "scan");
     let given = if as_gitleaks { gitleaks::arguments(given) } else { dashes::doubled(given) };
     let arguments = match Arguments::try_parse_from(given) {
         Ok(arguments) => arguments,
@@ -34,8 +35,13 @@ fn main() -> ExitCode {
                 return Exit::Done.into();
             }
             let _ = write!(anstream::stderr().lock(), "turnlock: {}", usage.render().ansi());
-            let exit = if as_gitleaks { Exit::Of(gitleaks::exit_code(usage.kind())) } else { Exit::Local };
-            return exit.into();
+            return match usage.kind() {
+                kind if as_gitleaks => Exit::Of(gitleaks::exit_code(kind)),
+                // What was never scanned must not look as if something had been found.
+                _ if is_scan => Exit::Of(command::scan::FAILED),
+                _ => Exit::Local,
+            }
+            .into();
         }
     };
     match command::run(arguments) {

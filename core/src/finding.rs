@@ -49,6 +49,30 @@ pub struct Finding {
     pub live: Option<LiveSecret>,
     /// The name under which the credential can be ignored wherever it stands, when an ignore file has a key for it.
     pub secret_name: Option<String>,
+    /// What its provider said of it, when that was asked.
+    pub verdict: Option<Verdict>,
+}
+
+/// What a provider said of a credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is taken.
+    Live,
+    /// It is refused.
+    Dead,
+    /// Neither can be told, and why; without the credential.
+    Unknown(String),
+}
+
+impl Verdict {
+    /// `live`, `dead` or `unknown`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Dead => "dead",
+            Self::Unknown(_) => "unknown",
+        }
+    }
 }
 
 impl Finding {

@@ -277,6 +277,7 @@ impl Inspector<'_> {
             tags,
             live: sighting.live.clone(),
             secret_name: None,
+            verdict: None,
         }
     }
 
@@ -298,6 +299,7 @@ impl Inspector<'_> {
                 tags,
                 live: None,
                 secret_name: None,
+                verdict: None,
             }
         };
         self.rules.hits_of_name(file).map(found).collect()

@@ -7,7 +7,7 @@
 //!   looks like, by its name and by its value
 //! - `content`, `text`, [`archive`]: what a file holds: text, files in it, or words in something binary
 //! - [`decode`]: what a text says in base64, hex, percent or character escapes
-//! - [`lookup`]: recognises values of the live store
+//! - [`lookup`]: recognises values of the live store; [`verify`]: asks providers whether a credential lives
 //! - `walk`, `windows`, `git`: texts of a tree, of any size, and of a history
 //! - `objects`, `forest`, `pack`, `delta`, `packs`: the objects of a repository, decoded each once; whether all are there
 //! - `changes`, `range`, `log_options`, `staged`, `received`: what some commits, the index and a push bring in
@@ -65,6 +65,7 @@ mod setting;
 mod shape;
 mod staged;
 mod text;
+pub mod verify;
 mod versions;
 mod walk;
 mod windows;

@@ -12,7 +12,7 @@ mod text;
 use std::borrow::Cow;
 
 use serde::Serialize;
-use turnlock_core::finding::Finding;
+use turnlock_core::finding::{Finding, Verdict};
 
 use crate::coverage::Coverage;
 pub use csv::write_csv;
@@ -150,6 +150,24 @@ impl<'a> Row<'a> {
             tags: &finding.tags,
             fingerprint: finding.ignore_name(),
         }
+    }
+}
+
+/// What a provider said of a credential, for programs.
+#[derive(Serialize)]
+struct Said<'a> {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+impl<'a> From<&'a Verdict> for Said<'a> {
+    fn from(verdict: &'a Verdict) -> Self {
+        let reason = match verdict {
+            Verdict::Unknown(why) => Some(why.as_str()),
+            Verdict::Live | Verdict::Dead => None,
+        };
+        Self { status: verdict.word(), reason }
     }
 }
 

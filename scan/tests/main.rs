@@ -13,6 +13,7 @@ mod ignores;
 mod report;
 mod store;
 mod tree;
+mod verify;
 
 use std::path::Path;
 use std::process::Command;

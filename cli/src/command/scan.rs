@@ -7,6 +7,7 @@ mod hook;
 mod ignore;
 mod live;
 mod rotate;
+mod verify;
 
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Read as _, Write};
@@ -24,6 +25,9 @@ pub(crate) use args::ScanArgs;
 use args::{Format, GitArgs, Settings, Source};
 pub(crate) use failure::ScanFailure;
 pub(crate) use live::LiveStore;
+
+/// The exit code of a scan that came to nothing.
+pub(crate) const FAILED: u8 = 2;
 
 /// What is scanned.
 enum Target<'a> {
@@ -75,6 +79,7 @@ pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome,
     if settings.rotate {
         rotate::check(settings.yes)?;
     }
+    verify::check(&settings.verify_endpoint)?;
     let lookup = store.map(LiveStore::lookup).transpose().map_err(|failure| ScanFailure::Store(Box::new(failure)))?;
     let bar = progress_bar(settings);
     let mut options = options(settings, &target, lookup)?;
@@ -85,7 +90,7 @@ pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome,
     let limit = options.max_bytes;
     let scanner = Scanner::new(options)?;
     warn(settings, &scanner)?;
-    let report = match target {
+    let mut report = match target {
         Target::Everything(path) => scanner.scan_all(path)?,
         Target::History(path) => scanner.scan_history(path)?,
         Target::Changes(git) => git.scan(&scanner)?,
@@ -94,7 +99,13 @@ pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome,
         Target::Input => input(&scanner, limit)?,
     };
     bar.finish_and_clear();
+    if settings.verify {
+        verify::run(&mut report, &settings.verify_endpoint)?;
+    }
     write(settings, format, &report).map_err(ScanFailure::Write)?;
+    if settings.verify_dry_run {
+        verify::preview(&report, &settings.verify_endpoint)?;
+    }
     if let Some(store) = store.filter(|_| settings.rotate) {
         rotate::run(&report, store, settings.yes)?;
     }

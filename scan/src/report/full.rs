@@ -7,7 +7,7 @@ use turnlock_core::finding::{CommitMark, Finding, LiveSecret};
 
 use super::group::groups;
 use super::json::write_value;
-use super::{Redaction, Report};
+use super::{Redaction, Report, Said};
 
 #[derive(Serialize)]
 struct Full<'a> {
@@ -29,6 +29,9 @@ struct Credential<'a> {
     tags: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     live_secret: Option<&'a LiveSecret>,
+    /// What its provider said of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Said<'a>>,
     /// The name under which it can be ignored wherever it stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     ignore_name: Option<&'a str>,
@@ -97,6 +100,7 @@ pub fn write_full_json(report: &Report, redaction: Redaction, to: &mut impl Writ
                 entropy: group.best.entropy,
                 tags: &group.best.tags,
                 live_secret: group.best.live.as_ref(),
+                verdict: group.best.verdict.as_ref().map(Said::from),
                 ignore_name: group.best.secret_name.as_deref(),
                 places: group.places.iter().map(|finding| spot(finding, redaction)).collect(),
             })

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use quick_xml::escape::escape;
-use turnlock_core::finding::Finding;
+use turnlock_core::finding::{Finding, Verdict};
 
 use super::group::{Group, groups};
 use super::{Redaction, Report, Row, printable};
@@ -80,6 +80,11 @@ fn article(group: &Group<'_>, redaction: Redaction, to: &mut impl Write) -> io::
     if let Some(live) = &best.live {
         let labels = if live.labels.is_empty() { "no label".to_owned() } else { live.labels.join(", ") };
         writeln!(to, "<p>Is <code>{}</code> version {} ({})</p>", text(&live.path), live.version, text(&labels))?;
+    }
+    match &best.verdict {
+        Some(Verdict::Unknown(why)) => writeln!(to, "<p>Whether it lives is unknown: {}</p>", text(why))?,
+        Some(verdict) => writeln!(to, "<p>Is {}, its provider says</p>", verdict.word())?,
+        None => {}
     }
     writeln!(to, "<pre>{}</pre>\n<table>", text(&Row::new(best, redaction).r#match))?;
     for finding in &group.places {

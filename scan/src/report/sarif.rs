@@ -7,10 +7,10 @@ use std::io::{self, Write};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::{Value, json};
-use turnlock_core::finding::Place;
+use turnlock_core::finding::{Finding, Place};
 
 use super::json::write_value;
-use super::{Redaction, Report, Row};
+use super::{Redaction, Report, Row, Said};
 
 /// What a relative reference must not hold as it is (RFC 3986).
 const NOT_IN_A_REFERENCE: &AsciiSet = &CONTROLS
@@ -45,11 +45,8 @@ pub fn write_sarif(report: &Report, redaction: Redaction, to: &mut impl Write) -
         .iter()
         .map(|(id, description)| json!({"id": id, "shortDescription": {"text": if description.is_empty() { id } else { description }}}))
         .collect();
-    let results: Vec<Value> = report
-        .findings
-        .iter()
-        .map(|finding| result(&Row::new(finding, redaction), &finding.place, finding.certainty))
-        .collect();
+    let results: Vec<Value> =
+        report.findings.iter().map(|finding| result(finding, &Row::new(finding, redaction))).collect();
     let notifications: Vec<Value> = report
         .coverage
         .omissions
@@ -70,18 +67,22 @@ pub fn write_sarif(report: &Report, redaction: Redaction, to: &mut impl Write) -
     write_value(&Log { schema, version: "2.1.0", runs: [run] }, to)
 }
 
-fn result(row: &Row<'_>, place: &Place, certainty: f32) -> Value {
+fn result(finding: &Finding, row: &Row<'_>) -> Value {
     let uri = utf8_percent_encode(row.file, NOT_IN_A_REFERENCE).to_string();
     // Of a file that is a finding by its name there is no region.
     let mut location = json!({"artifactLocation": {"uri": uri}});
-    if let (Some(region), Some(location)) = (region(place, &row.secret), location.as_object_mut()) {
+    if let (Some(region), Some(location)) = (region(&finding.place, &row.secret), location.as_object_mut()) {
         location.insert("region".to_owned(), region);
     }
     let at = if row.commit.is_empty() { String::new() } else { format!(" at commit {}", row.commit) };
+    let mut properties = json!({"tags": row.tags, "ignoreName": row.fingerprint});
+    if let (Some(verdict), Some(properties)) = (&finding.verdict, properties.as_object_mut()) {
+        properties.insert("verdict".to_owned(), json!(Said::from(verdict)));
+    }
     json!({
         "message": {"text": format!("{} has detected secret for file {}{at}.", row.rule_id, row.file)},
         "ruleId": row.rule_id,
-        "level": if certainty >= 0.9 { "error" } else { "warning" },
+        "level": if finding.certainty >= 0.9 { "error" } else { "warning" },
         "locations": [{"physicalLocation": location}],
         "partialFingerprints": {
             "commitSha": row.commit,
@@ -90,7 +91,7 @@ fn result(row: &Row<'_>, place: &Place, certainty: f32) -> Value {
             "date": row.date,
             "commitMessage": row.message,
         },
-        "properties": {"tags": row.tags, "ignoreName": row.fingerprint},
+        "properties": properties,
     })
 }
 

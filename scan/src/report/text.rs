@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use turnlock_core::finding::Finding;
+use turnlock_core::finding::{Finding, Verdict};
 
 use super::group::{Group, groups};
 use super::{Redaction, Report, Row, printable};
@@ -61,6 +61,11 @@ fn credential(group: &Group<'_>, redaction: Redaction, look: &Look, to: &mut imp
             0 => writeln!(to, "    is {path}{field}")?,
             version => writeln!(to, "    is {path}{field} version {version} ({labels})")?,
         }
+    }
+    match &best.verdict {
+        Some(Verdict::Unknown(why)) => writeln!(to, "    whether it lives is unknown: {}", printable(why))?,
+        Some(verdict) => writeln!(to, "    is {}, its provider says", verdict.word())?,
+        None => {}
     }
     let matched = Row::new(best, redaction).r#match;
     let matched = printable(&matched);

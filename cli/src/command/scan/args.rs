@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use turnlock_scan::{Outcome, Range, Report, Scanner};
 
 use super::ScanFailure;
+use super::verify::Endpoint;
 
 /// Arguments of `turnlock scan`.
 ///
@@ -39,8 +40,8 @@ What is no leak: a line with a comment `turnlock:allow` (or gitleaks:allow, bett
 kingfisher:ignore, `pragma: allowlist secret`); what `.turnlockignore` or `.gitleaksignore` names; what --baseline-path
 holds; what an allowlist of the configuration allows.
 
-Exit codes: 0 nothing found; 1 something found (or the code of --exit-code); 2 the scan or a rotation failed; 3 nothing found, but not
-everything could be read (standard error says what).
+Exit codes: 0 nothing found; 1 something found (or the code of --exit-code); 2 wrong usage, or the scan or a
+rotation failed; 3 nothing found, but not everything could be read (standard error says what).
 
 Called as `gitleaks` (by a link of that name) it behaves like that: credentials are shown unless --redact is given, a
 report is written only with -r or -v, .gitignore does not count, and every failure is 1.
@@ -51,6 +52,8 @@ Examples:
   turnlock scan dir src -b earlier.json          files, without what an earlier report holds
   turnlock scan --format html -r report.html     a page for who has to mend it
   turnlock scan --store --rotate                 name the store's own secrets, and change those that leaked
+  turnlock scan --verify --verify-endpoint gitlab.com=https://gitlab.example.com
+                                                 ask the providers which credentials live
   turnlock scan install-hook                     refuse commits and pushes that hold credentials
   turnlock scan ignore config/app.env:generic-password:12 --reason 'test account' --until 2027-01-31";
 
@@ -131,6 +134,19 @@ pub(super) struct Settings {
     /// Do not ask before rotations are started.
     #[arg(long, global = true, requires = "rotate")]
     pub(super) yes: bool,
+
+    /// Ask the provider of each credential whether it lives. This sends the credential to its provider, over https,
+    /// through the proxy that HTTPS_PROXY names.
+    #[arg(long, global = true)]
+    pub(super) verify: bool,
+
+    /// Say what --verify would ask whom, with the credentials hidden, and ask nobody.
+    #[arg(long, global = true, conflicts_with = "verify")]
+    pub(super) verify_dry_run: bool,
+
+    /// Ask another server in place of a provider's host, such as one of your own.
+    #[arg(long, value_name = "HOST=URL", value_parser = Endpoint::parse, global = true)]
+    pub(super) verify_endpoint: Vec<Endpoint>,
 
     /// No colours.
     #[arg(long, global = true)]

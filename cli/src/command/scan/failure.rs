@@ -96,6 +96,18 @@ pub(crate) enum ScanFailure {
     /// The store's filter cannot be fetched; said as for every other command that asks a server.
     #[error("the store cannot be asked")]
     Store(Box<Failure>),
+    /// What the providers are asked cannot be read.
+    #[error(transparent)]
+    Providers(#[from] turnlock_scan::verify::BadProviders),
+    /// `--verify-endpoint` for a host that no provider has.
+    #[error("no provider is asked at {host}: --verify-dry-run says who is")]
+    NobodyAsked {
+        /// The host.
+        host: String,
+    },
+    /// There is no way to the network.
+    #[error("the network cannot be used")]
+    Network(#[source] io::Error),
     /// `--rotate` on no terminal, without `--yes`.
     #[error("--rotate asks before it changes anything, and there is no terminal: give --yes to agree beforehand")]
     NobodyToAsk,
