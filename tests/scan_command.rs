@@ -288,3 +288,9 @@ fn what_the_snippets_for_continuous_integration_run_does_what_they_say() {
         assert!(text.contains(&format!(": {report}")), "{file} does not hand {report} on");
     }
 }
+
+#[test]
+fn these_sources_hold_no_credentials() {
+    let output = Command::new(BINARY).args(["scan", "dir", "."]).current_dir(top()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", out(&output));
+}
