@@ -17,6 +17,7 @@ mod raw;
 mod readme;
 mod run;
 mod scan_command;
+mod scan_hooks;
 mod tidy;
 mod verify;
 mod wire;

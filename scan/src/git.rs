@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use gix::objs::Kind;
-use gix::{ObjectId, Repository};
+use gix::{ObjectId, Repository, ThreadSafeRepository};
 use turnlock_core::finding::Finding;
 
 use crate::again;
@@ -20,10 +20,18 @@ use crate::scanner::{ScanError, Scanner};
 use crate::seen::{Mark, Seen};
 use crate::versions::{Sights, Versions};
 
-/// The repository at `path` or above it.
+/// The repository at `path` or above it. In the current folder it is the one that the environment names, as for git: that
+/// tells its hooks so which index they are to look at.
 pub(crate) fn open(path: &Path) -> Result<Repository, ScanError> {
-    gix::discover(path)
-        .map_err(|error| ScanError::NoRepository { path: path.to_owned(), source: error.to_string().into() })
+    let opened = if path == Path::new(".") {
+        // A ceiling elsewhere is none.
+        let options = gix::discover::upwards::Options { match_ceiling_dir_or_error: false, ..Default::default() };
+        ThreadSafeRepository::discover_with_environment_overrides_opts(path, options, Default::default())
+            .map(Repository::from)
+    } else {
+        gix::discover(path)
+    };
+    opened.map_err(|error| ScanError::NoRepository { path: path.to_owned(), source: error.to_string().into() })
 }
 
 /// The working tree of the repository at `path` or above it; `None` when there is none.

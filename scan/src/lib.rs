@@ -10,7 +10,7 @@
 //! - [`lookup`]: recognises values of the live store; [`verify`]: asks providers whether a credential lives
 //! - `walk`, `windows`, `git`: texts of a tree, of any size, and of a history
 //! - `objects`, `forest`, `pack`, `delta`, `packs`: the objects of a repository, decoded each once; whether all are there
-//! - `changes`, `range`, `log_options`, `staged`, `received`: what some commits, the index and a push bring in
+//! - `changes`, `range`, `log_options`, `staged`, `received`, `sent`: what some commits, the index and a push bring in
 //! - `versions`, `seen`: only lines that are new are matched; what was seen in which version
 //! - `memory`, `again`: what a scan leaves for the next one, which looks only at what is new
 //! - `commits`, `folders`, `origin`: who brought it in; `named`: findings out of that
@@ -61,6 +61,7 @@ pub mod rule;
 mod ruleset;
 pub mod scanner;
 mod seen;
+mod sent;
 mod setting;
 mod shape;
 mod staged;

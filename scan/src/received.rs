@@ -37,38 +37,51 @@ pub(crate) fn scan(
     let joined = quarantine.objects.as_deref().map(|objects| join(repository, objects, &quarantine.others)).transpose();
     let _joined = joined.map_err(|error| ScanError::Objects(Box::new(error)))?;
     let present: Vec<ObjectId> = range::references(repository);
-    let commits: Vec<ObjectId> = tips
-        .into_iter()
-        .map(|id| {
-            let object = repository.find_object(id);
-            let gone = |error: &dyn ToString| ScanError::Revision {
-                revision: id.to_string(),
-                source: error.to_string().into(),
-            };
-            let kind = object.map_err(|error| gone(&error))?.peel_tags_to_end().map_err(|error| gone(&error))?;
-            Ok((kind.kind == gix::objs::Kind::Commit).then_some(kind.id))
-        })
-        .filter_map(Result::transpose)
-        .collect::<Result<_, ScanError>>()?;
+    let commits = commits(repository, tips)?;
     range::scan_between(scanner, repository, commits, present, &Range::default())
 }
 
 /// The new ids; a reference that is deleted brings nothing.
 fn tips(input: &mut dyn BufRead) -> Result<Vec<ObjectId>, ScanError> {
     let mut ids = Vec::new();
+    for line in lines(input)? {
+        let [old, new, ..] = line.as_slice() else { return Err(ScanError::HookInput) };
+        id(old)?;
+        ids.extend(Some(id(new)?).filter(|id| !id.is_null()));
+    }
+    Ok(ids)
+}
+
+/// The commits that these objects are or name; tags of files and folders have none.
+pub(crate) fn commits(repository: &Repository, ids: Vec<ObjectId>) -> Result<Vec<ObjectId>, ScanError> {
+    let commit = |id: ObjectId| {
+        let gone =
+            |error: &dyn ToString| ScanError::Revision { revision: id.to_string(), source: error.to_string().into() };
+        let object = repository.find_object(id).map_err(|error| gone(&error))?;
+        let object = object.peel_tags_to_end().map_err(|error| gone(&error))?;
+        Ok((object.kind == gix::objs::Kind::Commit).then_some(object.id))
+    };
+    ids.into_iter().map(commit).filter_map(Result::transpose).collect()
+}
+
+/// The words of each line of what git writes to a hook.
+pub(crate) fn lines(input: &mut dyn BufRead) -> Result<Vec<Vec<Vec<u8>>>, ScanError> {
+    let mut lines = Vec::new();
     loop {
         let mut line = Vec::new();
         std::io::Read::take(&mut *input, MAX_LINE_BYTES).read_until(b'\n', &mut line).map_err(ScanError::Input)?;
         if line.is_empty() {
-            return Ok(ids);
+            return Ok(lines);
         }
-        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        let mut id = || words.next().and_then(|word| ObjectId::from_hex(word).ok());
-        let (Some(_), Some(new)) = (id(), id()) else { return Err(ScanError::HookInput) };
-        if !new.is_null() {
-            ids.push(new);
-        }
+        let words: Vec<_> =
+            line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).map(<[u8]>::to_vec).collect();
+        // A script that has nothing to hand on still writes the end of a line.
+        lines.extend((!words.is_empty()).then_some(words));
     }
+}
+
+pub(crate) fn id(word: &[u8]) -> Result<ObjectId, ScanError> {
+    ObjectId::from_hex(word).map_err(|_| ScanError::HookInput)
 }
 
 /// Lets `repository` read the objects of the push as well: an object folder without objects that borrows from both. It is

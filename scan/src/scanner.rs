@@ -20,7 +20,7 @@ use crate::received::{self, Quarantine};
 use crate::report::Report;
 use crate::rule::{self, Rule, RuleError};
 use crate::ruleset::Ruleset;
-use crate::{archive, decode, git, staged, walk};
+use crate::{archive, decode, git, sent, staged, walk};
 
 /// What is scanned and how.
 pub struct Options {
@@ -162,7 +162,7 @@ pub enum ScanError {
     #[error("the references of the push cannot be read")]
     Input(#[source] std::io::Error),
     /// The input of the hook is not what git writes.
-    #[error("the references of the push are malformed: each line must be an old id, a new id and a name")]
+    #[error("the references of the push are malformed: they are not what git writes to this hook")]
     HookInput,
     /// An ignore file cannot be read.
     #[error("an ignore file cannot be read")]
@@ -246,6 +246,15 @@ impl Scanner {
         let mut repository = git::open(path)?;
         let excuses = self.excuses(repository.workdir().unwrap_or(path))?;
         let (findings, coverage) = received::scan(self, &mut repository, quarantine, input)?;
+        Ok(self.report(findings, coverage, &excuses))
+    }
+
+    /// Scans what a push is about to send from the repository at or above `path` to `remote`. `input`: what git writes to its
+    /// hook `pre-push`.
+    pub fn scan_sent(&self, path: &Path, remote: &str, input: &mut dyn BufRead) -> Result<Report, ScanError> {
+        let repository = git::open(path)?;
+        let excuses = self.excuses(repository.workdir().unwrap_or(path))?;
+        let (findings, coverage) = sent::scan(self, &repository, remote, input)?;
         Ok(self.report(findings, coverage, &excuses))
     }
 

@@ -36,7 +36,9 @@ enum Target<'a> {
     /// Some commits of a repository, or what is staged in it.
     Changes(&'a GitArgs),
     /// What a push brings to a repository.
-    Push(&'a Path),
+    Received(&'a Path),
+    /// What a push is about to send to this remote.
+    Sent(&'a str),
     Files(&'a Path),
     Input,
 }
@@ -53,7 +55,8 @@ pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome,
         None => Target::Everything(&args.path),
         Some(Source::Git(git)) if git.is_partial() => Target::Changes(git),
         Some(Source::Git(git)) => Target::History(&git.path),
-        Some(Source::PreReceive { path }) => Target::Push(path),
+        Some(Source::PreReceive { path }) => Target::Received(path),
+        Some(Source::PrePush { remote, .. }) => Target::Sent(remote),
         Some(Source::Dir { path }) => Target::Files(path),
         Some(Source::Stdin) => Target::Input,
         Some(Source::Detect { pipe: true, .. }) => Target::Input,
@@ -94,7 +97,8 @@ pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome,
         Target::Everything(path) => scanner.scan_all(path)?,
         Target::History(path) => scanner.scan_history(path)?,
         Target::Changes(git) => git.scan(&scanner)?,
-        Target::Push(path) => scanner.scan_received(path, &quarantine(), &mut io::stdin().lock())?,
+        Target::Sent(remote) => scanner.scan_sent(Path::new("."), remote, &mut io::stdin().lock())?,
+        Target::Received(path) => scanner.scan_received(path, &quarantine(), &mut io::stdin().lock())?,
         Target::Files(path) => scanner.scan_tree(path)?,
         Target::Input => input(&scanner, limit)?,
     };
@@ -164,9 +168,9 @@ const SECRETS_BASELINE: &str = ".secrets.baseline";
 /// folder of a file and the top of the repository around it.
 fn tops(settings: &Settings, target: &Target<'_>) -> Vec<PathBuf> {
     let path = match target {
-        Target::Everything(path) | Target::History(path) | Target::Files(path) | Target::Push(path) => *path,
+        Target::Everything(path) | Target::History(path) | Target::Files(path) | Target::Received(path) => *path,
         Target::Changes(git) => &git.path,
-        Target::Input => Path::new("."),
+        Target::Input | Target::Sent(_) => Path::new("."),
     };
     let mut tops = Vec::new();
     if path.is_dir() {

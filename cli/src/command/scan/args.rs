@@ -200,6 +200,17 @@ pub(super) enum Source {
         #[arg(default_value = ".")]
         path: PathBuf,
     },
+    /// What a push is about to send, called by the hook `pre-push`: reads the references from standard input.
+    ///
+    /// The hook is `exec turnlock scan pre-push "$@"`. Only that is scanned which the remote is not known to have.
+    PrePush {
+        /// Name of the remote.
+        #[arg(default_value = "")]
+        remote: String,
+        /// Its address, which git gives to the hook too.
+        #[arg(hide = true)]
+        url: Option<String>,
+    },
     /// Files only; names are reported as walked.
     #[command(visible_aliases = ["file", "directory"])]
     Dir {

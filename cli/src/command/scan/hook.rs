@@ -43,52 +43,23 @@ impl HookArgs {
     }
 }
 
-/// Scans the files of a folder as those of the repository: with its configuration and its ignore files.
-const SCAN: &str = "\
-top=$(git rev-parse --show-toplevel)
-tree=$(mktemp -d)
-trap 'rm -rf \"$tree\"' EXIT
-scan() {
-  set -- dir . --no-ignore --ignore-path \"$top\"
-  for name in .turnlock-scan.toml .gitleaks.toml; do
-    if [ -f \"$top/$name\" ]; then set -- \"$@\" --config \"$top/$name\"; break; fi
-  done
-  (cd \"$tree\" && turnlock scan \"$@\")
-}
-";
-
-/// Scans the index as it is: what was changed after `git add` is not part of the commit.
+/// What is staged, not the files: what was changed after `git add` is not part of the commit.
 const PRE_COMMIT: &str = "\
-git diff --cached --name-only --diff-filter=ACMR -z | git checkout-index -z --stdin --prefix=\"$tree/\"
-scan
+if [ -x \"$before\" ]; then \"$before\" \"$@\" || exit $?; fi
+case ,$SKIP, in *,turnlock,* | *,gitleaks,*) exit 0 ;; esac
+exec turnlock scan git --staged
 ";
 
-/// Scans what each commit changed that no remote has. Each line of standard input is a reference that is pushed: local
-/// name, local id, remote name, remote id; zeros for one that is deleted.
+/// Both read the references that are pushed.
 const PRE_PUSH: &str = "\
-printf '%s\\n' \"$input\" | while read -r _ local _ _; do
-  case $local in *[!0]*) ;; *) continue ;; esac
-  git rev-list \"$local\" --not --remotes | while read -r commit; do
-    export GIT_INDEX_FILE=\"$tree/.git-index\"
-    git read-tree \"$commit\" || exit 1
-    git diff-tree --root -m -r --no-commit-id --name-only --diff-filter=ACMR -z \"$commit\" |
-      git checkout-index -z --stdin --prefix=\"$tree/\" || exit 1
-    rm -f \"$GIT_INDEX_FILE\"
-    scan || { echo \"in commit $commit\" >&2; exit 1; }
-    rm -rf \"$tree\" && mkdir \"$tree\" || exit 1
-  done || exit $?
-done
+input=$(cat)
+if [ -x \"$before\" ]; then printf '%s\\n' \"$input\" | \"$before\" \"$@\" || exit $?; fi
+case ,$SKIP, in *,turnlock,* | *,gitleaks,*) exit 0 ;; esac
+printf '%s\\n' \"$input\" | turnlock scan pre-push \"$@\"
 ";
 
 fn script(name: &str, body: &str) -> String {
-    format!(
-        "#!/bin/sh\n{MARK}\n\
-         input=$([ -t 0 ] || cat)\n\
-         before=$(dirname \"$0\")/{name}.{BEFORE}\n\
-         if [ -x \"$before\" ]; then printf '%s\\n' \"$input\" | \"$before\" \"$@\" || exit $?; fi\n\
-         case ,$SKIP, in *,turnlock,* | *,gitleaks,*) exit 0 ;; esac\n\
-         {SCAN}{body}"
-    )
+    format!("#!/bin/sh\n{MARK}\nbefore=$(dirname \"$0\")/{name}.{BEFORE}\n{body}")
 }
 
 /// Writes the hook `name` into `folder` and says what was done.

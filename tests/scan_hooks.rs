@@ -1,0 +1,188 @@
+//! Hooks of git that `turnlock scan install-hook` writes, run by git.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::harness::top;
+use crate::scan_command::{Folder, err, key, out};
+
+/// A folder that holds a credential, and a repository with hooks.
+fn guarded() -> Folder {
+    let folder = Folder::new();
+    assert!(folder.git(&["init", "-q", "-b", "main"]).status.success());
+    let installed = folder.scan(&["install-hook"]);
+    assert!(installed.status.success(), "{}", err(&installed));
+    folder
+}
+
+fn leak() -> String {
+    format!("aws_access_key_id = \"{}\"\n", key())
+}
+
+/// Whether git does this.
+fn passes(folder: &Folder, arguments: &[&str]) -> bool {
+    folder.git(arguments).status.success()
+}
+
+#[test]
+fn hooks_refuse_commits_keep_the_hooks_that_were_there_and_are_written_once() {
+    let folder = Folder::new();
+    assert!(folder.git(&["init", "-q", "-b", "main"]).status.success());
+    let hooks = folder.path().join(".git/hooks");
+    std::fs::create_dir_all(&hooks).unwrap();
+    std::fs::write(hooks.join("pre-commit"), "#!/bin/sh\necho ran-before >> before.log\n").unwrap();
+    assert!(Command::new("chmod").arg("+x").arg(hooks.join("pre-commit")).status().unwrap().success());
+    let first = folder.scan(&["install-hook"]);
+    assert!(out(&first).contains("the hook that was there runs first"), "{}{}", out(&first), err(&first));
+    let second = folder.scan(&["install-hook"]);
+    assert_eq!(out(&second).matches("is already installed").count(), 2, "{}", out(&second));
+
+    folder.git(&["add", "config.py"]);
+    let refused = folder.git(&["commit", "-qm", "leak"]);
+    assert!(!refused.status.success());
+    // Git sends to standard error what a hook says.
+    let said = out(&refused) + &err(&refused);
+    assert!(!said.contains(&key()) && said.contains("config.py"), "{said}");
+    assert_eq!(folder.read("before.log"), "ran-before\n");
+    // What was changed after `git add` does not count.
+    folder.write("config.py", "nothing\n");
+    assert!(!folder.git(&["commit", "-qm", "leak"]).status.success());
+    folder.git(&["add", "config.py"]);
+    let passed = folder.git(&["commit", "-qm", "clean"]);
+    assert!(passed.status.success(), "{}{}", out(&passed), err(&passed));
+}
+
+#[test]
+fn a_push_with_a_credential_is_refused() {
+    let folder = Folder::new();
+    let far = tempfile::tempdir().unwrap();
+    let far = far.path().to_str().unwrap();
+    folder.git(&["init", "-q", "-b", "main"]);
+    folder.git(&["init", "-q", "--bare", far]);
+    folder.git(&["remote", "add", "origin", far]);
+    assert!(folder.scan(&["install-hook", "--only", "pre-push"]).status.success());
+    folder.write("a", "clean\n");
+    folder.git(&["add", "a"]);
+    folder.git(&["commit", "-qm", "clean"]);
+    let passed = folder.git(&["push", "-q", "origin", "main"]);
+    assert!(passed.status.success(), "{}{}", out(&passed), err(&passed));
+    folder.git(&["add", "config.py"]);
+    folder.git(&["commit", "-qm", "leak"]);
+    let refused = folder.git(&["push", "-q", "origin", "main"]);
+    assert!(!refused.status.success(), "{}", err(&refused));
+    // A branch that the other side has not seen at all, and one that is deleted.
+    assert!(!folder.git(&["push", "-q", "origin", "main:other"]).status.success());
+    folder.git(&["push", "-q", "--no-verify", "origin", "main:other"]);
+    assert!(folder.git(&["push", "-q", "origin", ":other"]).status.success());
+}
+
+#[test]
+fn only_what_the_commit_takes_counts() {
+    let folder = guarded();
+    folder.write("a", "clean\n");
+    folder.write("b", "clean\n");
+    assert!(passes(&folder, &["add", "a", "b"]) && passes(&folder, &["commit", "-qm", "clean"]));
+    // Staged clean, changed since.
+    folder.write("a", "still clean\n");
+    folder.git(&["add", "a"]);
+    folder.write("a", &leak());
+    assert!(passes(&folder, &["commit", "-qm", "staged only"]));
+    // Git makes another index for what it takes beyond or instead of what is staged.
+    assert!(!passes(&folder, &["commit", "-qam", "all"]));
+    assert!(!passes(&folder, &["commit", "-qm", "one file", "a"]));
+    folder.git(&["add", "a"]);
+    folder.write("b", "still clean\n");
+    assert!(passes(&folder, &["commit", "-qm", "another file", "b"]));
+    assert!(!passes(&folder, &["commit", "-qm", "what is staged"]));
+}
+
+#[test]
+fn what_a_merged_branch_has_is_not_new_and_what_the_merge_adds_is() {
+    let folder = guarded();
+    folder.write("a", "clean\n");
+    folder.git(&["add", "a"]);
+    assert!(passes(&folder, &["commit", "-qm", "clean"]));
+    folder.git(&["checkout", "-qb", "side"]);
+    folder.git(&["add", "config.py"]);
+    assert!(passes(&folder, &["commit", "-qm", "known", "--no-verify"]));
+    folder.git(&["checkout", "-q", "main"]);
+    folder.write("b", "clean\n");
+    folder.git(&["add", "b"]);
+    assert!(passes(&folder, &["commit", "-qm", "clean"]));
+    assert!(passes(&folder, &["merge", "-q", "--no-commit", "side"]));
+    folder.write("b", &leak());
+    folder.git(&["add", "b"]);
+    let refused = folder.git(&["commit", "-qm", "merge"]);
+    let said = out(&refused) + &err(&refused);
+    assert!(!refused.status.success() && said.contains("b:1") && !said.contains("config.py"), "{said}");
+    folder.write("b", "clean\n");
+    folder.git(&["add", "b"]);
+    let merged = folder.git(&["commit", "-qm", "merge"]);
+    assert!(merged.status.success(), "{}{}", out(&merged), err(&merged));
+}
+
+#[test]
+fn linked_worktrees_and_repositories_elsewhere_are_guarded_too() {
+    let folder = guarded();
+    folder.write("a", "clean\n");
+    folder.git(&["add", "a"]);
+    assert!(passes(&folder, &["commit", "-qm", "clean"]));
+    assert!(passes(&folder, &["worktree", "add", "-q", "linked"]));
+    folder.write("linked/b", &leak());
+    assert!(passes(&folder, &["-C", "linked", "add", "b"]));
+    assert!(!passes(&folder, &["-C", "linked", "commit", "-qm", "leak"]));
+    assert!(passes(&folder, &["-C", "linked", "commit", "-qm", "leak", "--no-verify"]));
+    std::fs::rename(folder.path().join(".git"), folder.path().join("away.git")).unwrap();
+    let elsewhere = ["--git-dir=away.git", "--work-tree=."];
+    assert!(passes(&folder, &[&elsewhere[..], &["add", "config.py"]].concat()));
+    assert!(!passes(&folder, &[&elsewhere[..], &["commit", "-qm", "leak"]].concat()));
+}
+
+#[test]
+fn a_remote_is_not_excused_by_what_another_remote_has() {
+    let folder = guarded();
+    let far = tempfile::tempdir().unwrap();
+    let far_at = |name: &str| far.path().join(name).to_str().unwrap().to_owned();
+    for name in ["private", "public"] {
+        folder.git(&["init", "-q", "--bare", &far_at(name)]);
+        folder.git(&["remote", "add", name, &far_at(name)]);
+    }
+    folder.git(&["add", "config.py"]);
+    folder.git(&["commit", "-qm", "leak", "--no-verify"]);
+    assert!(passes(&folder, &["push", "-q", "--no-verify", "private", "main"]));
+    assert!(!passes(&folder, &["push", "-q", "public", "main"]));
+    // By its address there are no references of it here, only what it answers.
+    assert!(!passes(&folder, &["push", "-q", &far_at("public"), "main"]));
+    folder.write("a", "clean\n");
+    folder.git(&["add", "a"]);
+    assert!(passes(&folder, &["commit", "-qm", "clean"]));
+    assert!(passes(&folder, &["push", "-q", &far_at("private"), "main"]));
+    assert!(passes(&folder, &["push", "-q", "private", "main:other"]));
+}
+
+#[test]
+fn hooks_are_passed_by_under_the_names_that_people_know() {
+    let folder = guarded();
+    folder.git(&["add", "config.py"]);
+    assert!(!passes(&folder, &["commit", "-qm", "leak"]));
+    let skipped = folder.run("sh", &["-c", "SKIP=other,gitleaks git -c user.name=a -c user.email=a@t commit -qm leak"]);
+    assert!(skipped.status.success(), "{}", err(&skipped));
+}
+
+#[test]
+fn the_hooks_for_the_pre_commit_framework_stop_what_is_staged() {
+    let folder = Folder::new();
+    folder.git(&["init", "-q"]);
+    let text = std::fs::read_to_string(top().join(".pre-commit-hooks.yaml")).unwrap();
+    let hooks: Vec<Value> = serde_norway::from_str(&text).unwrap();
+    assert_eq!(hooks.iter().map(|hook| hook["id"].as_str().unwrap()).collect::<Vec<_>>(), ["turnlock", "gitleaks"]);
+    for hook in hooks {
+        assert_eq!((hook["language"].as_str(), hook["pass_filenames"].as_bool()), (Some("system"), Some(false)));
+        let run = || folder.run("sh", &["-c", hook["entry"].as_str().unwrap()]).status.code();
+        assert_eq!(run(), Some(0), "nothing is staged");
+        folder.git(&["add", "config.py"]);
+        assert_eq!(run(), Some(1));
+        folder.git(&["rm", "-q", "--cached", "config.py"]);
+    }
+}
