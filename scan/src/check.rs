@@ -35,8 +35,9 @@ pub enum Check {
     Random,
     /// The value can be a password that somebody chose.
     Password,
-    /// The password of a URL: neither a template nor a well-known default.
-    UrlPassword,
+    /// The password for a host, in a URL or a line of .netrc: neither a template nor a well-known default nor one of
+    /// documentation.
+    HostPassword,
     /// A manifest of kind Secret: each value under `data` and `stringData` by itself.
     KubernetesSecret,
 }
@@ -101,12 +102,14 @@ impl Check {
             Self::Random if plausible::stands_in(value) => Verdict::Doubtful(TYPED),
             Self::Random => Verdict::Keep,
             Self::Password => keep(shape::is_password(value, Form::Quoted)),
-            Self::UrlPassword if value.len() < 3 || names_itself(text.get(span.clone()).unwrap_or_default(), value) => {
+            Self::HostPassword
+                if value.len() < 3 || names_itself(text.get(span.clone()).unwrap_or_default(), value) =>
+            {
                 Verdict::Drop
             }
             // Some do choose it.
-            Self::UrlPassword if value == b"secret" => Verdict::Doubtful(TYPED),
-            Self::UrlPassword => keep(!plausible::stands_in(value)),
+            Self::HostPassword if value == b"secret" => Verdict::Doubtful(TYPED),
+            Self::HostPassword => keep(!plausible::stands_in(value)),
             Self::KubernetesSecret => {
                 let values = kubernetes_values(text, &document_of(text, span));
                 if values.is_empty() { Verdict::Drop } else { Verdict::Several(values) }
@@ -221,14 +224,19 @@ fn is_der_sequence(bytes: &[u8]) -> bool {
     (rest.len().saturating_sub(header)).abs_diff(length) <= 3
 }
 
-/// Whether user and password of a URL are the same well-known pair, or the host is one of documentation and the password one
-/// for it.
-fn names_itself(url: &[u8], password: &[u8]) -> bool {
-    let Some(at) = memchr::memmem::find(url, b"://") else { return false };
-    let user: &[u8] = url.get(at + 3..).and_then(|rest| rest.split(|byte| *byte == b':').next()).unwrap_or_default();
+/// Whether user and password of a URL are the same well-known pair, the host is one of documentation and the password one for
+/// it, or what stands there is a root of CVS, which has a method and a user at these places.
+fn names_itself(entry: &[u8], password: &[u8]) -> bool {
+    let after = |mark: &[u8]| memchr::memmem::find(entry, mark).and_then(|at| entry.get(at + mark.len()..));
+    let user = after(b"://").and_then(|rest| rest.split(|byte| *byte == b':').next());
+    let machine = entry.trim_ascii_start().strip_prefix(b"machine");
+    let host = machine.or_else(|| after(b"@")).unwrap_or_default().trim_ascii_start();
+    let host = host.split(u8::is_ascii_whitespace).next().unwrap_or_default();
     let of_documentation =
-        memchr::memmem::find(url, b"@example.").is_some() || memchr::memmem::find(url, b".example.").is_some();
-    user.eq_ignore_ascii_case(password) || (of_documentation && !shape::is_strong(password))
+        host.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-').any(|label| label == b"example");
+    user.is_some_and(|user| user.eq_ignore_ascii_case(password))
+        || (of_documentation && !shape::is_strong(password))
+        || password.starts_with(b"pserver:")
 }
 
 /// The YAML document around `span`, as far as one can reasonably be.

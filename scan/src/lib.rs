@@ -3,8 +3,8 @@
 //! - [`config`]: what the user configures; `custom`, `ruleset`: the rules of that beside the catalogue's
 //! - [`rule`]: the formats of credentials; `catalogue`: how they are written in TOML; [`check`]: what is computed over a match
 //! - `keywords`, `prefilter`, [`matcher`]: from a text to hits; `assigned`: values near a provider's name
-//! - `setting`: names and values in any language; `name`, `shape`, `letters`, `entropy`, `plausible`: what a credential
-//!   looks like, by its name and by its value
+//! - `setting`: names and values in any language; `surroundings`: what stands around them; `name`, `shape`, `letters`,
+//!   `thing`, `entropy`, `plausible`: what a credential looks like, by its name and by its value, and what names something else
 //! - `content`, `text`, [`archive`]: what a file holds: text, files in it, or words in something binary
 //! - [`decode`]: what a text says in base64, hex, percent or character escapes
 //! - [`lookup`]: recognises values of the live store; [`verify`]: asks providers whether a credential lives
@@ -65,7 +65,9 @@ mod sent;
 mod setting;
 mod shape;
 mod staged;
+mod surroundings;
 mod text;
+mod thing;
 pub mod verify;
 mod versions;
 mod walk;

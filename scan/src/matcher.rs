@@ -9,8 +9,10 @@ use crate::entropy;
 use crate::name::{self, Kind};
 use crate::prefilter::Prefilter;
 use crate::rule::Rule;
-use crate::setting::{self, Setting};
+use crate::setting::{self, Form, Setting};
 use crate::shape;
+use crate::surroundings;
+use crate::thing;
 
 /// Certainty of a match whose checksum holds.
 const PROVEN: f32 = 0.99;
@@ -189,11 +191,18 @@ fn setting_at(index: usize, rule: &Rule, kind: Kind, text: &[u8], name: Range<us
     let Some(Setting { value, form }) = setting::of(text, &name) else { return };
     let bytes = text.get(value.clone()).unwrap_or_default();
     let whole = text.get(name.clone()).unwrap_or_default();
-    let is_compared = || setting::is_compared(text, &name, &value);
+    let is_told = form == Form::Word || whole.starts_with(b"-");
+    if (form == Form::Word && name::ends_with_verb(whole))
+        || (thing::is_key_id(bytes) && (is_told || bytes.starts_with(b"0x")))
+    {
+        return;
+    }
+    let is_compared = || surroundings::is_compared(text, &name, &value);
     let good = match kind {
         Kind::Password => {
-            let is_data =
-                || setting::is_of_environment(whole, form) || setting::is_beside_user(text, &name) || is_compared();
+            let is_data = || {
+                setting::is_of_environment(whole, form) || surroundings::is_beside_user(text, &name) || is_compared()
+            };
             shape::is_password(bytes, form) || (shape::is_data(form) && shape::is_word_password(bytes) && is_data())
         }
         Kind::Secret => {
@@ -204,7 +213,7 @@ fn setting_at(index: usize, rule: &Rule, kind: Kind, text: &[u8], name: Range<us
             shape::is_secret(bytes, form) || (shape::is_data(form) && is_chosen())
         }
     };
-    if good {
+    if good && !surroundings::guards_nothing(text, &name, &value) {
         judge(index, rule, text, name.start..value.end, value, hits);
     }
 }

@@ -234,6 +234,10 @@ pub(crate) fn kind(name: &[u8]) -> Option<Kind> {
     if among(HARMLESS_ENDS, last) || all.iter().any(|word| among(HARMLESS_WORDS, word)) {
         return None;
     }
+    // The nonce that opens a websocket.
+    if last == "key" && all.iter().any(|word| word.ends_with("socket")) {
+        return None;
+    }
     let speaks = |ends: &[&str]| {
         all.iter().any(|word| ends.iter().any(|end| word.ends_with(end)) && !among(NO_CREDENTIALS, word))
     };
@@ -256,6 +260,11 @@ pub(crate) fn ends_with_credential(name: &[u8]) -> bool {
     let Some(last) = all.last().map(|word| String::from_utf8_lossy(word)) else { return false };
     let ends = |list: &[&str]| list.iter().any(|end| last.ends_with(end));
     last == "equals" || ends(PASSWORD_ENDS) || ends(SECRET_ENDS)
+}
+
+/// Whether the last word of `name` is one that a sentence may have as its verb: `pass the_2nd_one`.
+pub(crate) fn ends_with_verb(name: &[u8]) -> bool {
+    words(name).last().is_some_and(|last| last == b"pass")
 }
 
 /// Last words of names whose values are computed over something public.
@@ -346,6 +355,7 @@ mod tests {
             "monkey",
             "key_vault_name",
             "csrf-token",
+            "Sec-WebSocket-Key",
             "issuerKeyHash",
             "KeyCode",
             "passwordPlaceholder",

@@ -109,6 +109,38 @@ const WORDS: &[&str] = &[
     "development",
     "production",
     "staging",
+    "passwort",
+    "kennwort",
+    "wachtwoord",
+    "motdepasse",
+    "contraseña",
+    "contrasena",
+    "senha",
+    "parola",
+    "hasło",
+    "haslo",
+    "heslo",
+    "jelszo",
+    "salasana",
+    "lösenord",
+    "foo",
+    "bar",
+    "baz",
+    "qux",
+];
+
+/// Values that standards show as examples (RFC 5849, 6455, 6749, 7009), in lower case.
+const STANDARD_EXAMPLES: &[&str] = &[
+    "2yotnfzfejr1zcsicmwpaa",
+    "tgzv3jokf0xg5qx2tlkwia",
+    "czzcagrsa3f0mzpnwdfmqmf0m2jw",
+    "gx1fbat3bv",
+    "7fjfp0zbr1ktdrbnfvdmiw",
+    "h480djs93hd8",
+    "ad180jjd733klru7",
+    "0685bd9184jfhq22",
+    "45ghiukldjahdnhzdauz",
+    "dghlihnhbxbszsbub25jzq",
 ];
 
 /// Whether `value` merely stands for a credential: a template, a word of the trade, one repeated character, a run of
@@ -123,6 +155,7 @@ pub(crate) fn names_none(value: &[u8]) -> bool {
     is_template(value)
         || WORDS.iter().any(|word| word.as_bytes() == lower.as_slice())
         || holds_any(&lower, STAND_INS)
+        || holds_any(&lower, STANDARD_EXAMPLES)
         || distinct(&lower) < 4.min(value.len())
 }
 
@@ -131,7 +164,7 @@ fn holds_any(value: &[u8], parts: &[&str]) -> bool {
     parts.iter().any(|part| memchr::memmem::find(&lower, part.as_bytes()).is_some())
 }
 
-/// A reference to a value elsewhere: `${X}`, `{{ x }}`, `<x>`, `%X%`, `$(x)`, `$X`, `[x]`, `env:X`.
+/// A reference to a value elsewhere: `${X}`, `{{ x }}`, `<x>`, `%X%`, `$(x)`, `$X`, `[x]`, `env:X`; or the output of `x`.
 pub(crate) fn is_template(value: &[u8]) -> bool {
     let holds = |part: &[u8]| memchr::memmem::find(value, part).is_some();
     let wrapped = |open: u8, close: u8| value.first() == Some(&open) && value.last() == Some(&close);
@@ -144,6 +177,7 @@ pub(crate) fn is_template(value: &[u8]) -> bool {
         || holds(b"<%")
         || holds(b"@{")
         || holds(b"$[")
+        || value.iter().filter(|byte| **byte == b'`').count() >= 2
         || wrapped(b'<', b'>')
         || wrapped(b'%', b'%')
         || wrapped(b'{', b'}')

@@ -66,21 +66,6 @@ static LINE_START: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
 });
 
-/// A name of a user that is given a value.
-static USER: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    compile(
-        r#"(?i)(?:user(?:_?name)?|login|uid)\\?["'\]]{0,2}[ \t]*(?:=>|:?={1,3}|:)[ \t]*(?:\\?["'][^"'\s\\]{2,60}\\?["']|[\w.@+-]{2,60}[ \t]*(?:$|[\r\n;,&#]))"#,
-    )
-});
-
-/// Whether a user is named in the lines beside the setting at `name` of `text`.
-pub(crate) fn is_beside_user(text: &[u8], name: &Range<usize>) -> bool {
-    const BEFORE_BYTES: usize = 160;
-    const AFTER_BYTES: usize = 120;
-    let near = text.get(name.start.saturating_sub(BEFORE_BYTES)..(name.end + AFTER_BYTES).min(text.len()));
-    USER.as_ref().zip(near).is_some_and(|(pattern, near)| pattern.is_match(near))
-}
-
 /// Whether the setting is a line of an environment, `APP_PASSWORD=…`: what stands there is data.
 pub(crate) fn is_of_environment(name: &[u8], form: Form) -> bool {
     form == Form::Line
@@ -88,13 +73,8 @@ pub(crate) fn is_of_environment(name: &[u8], form: Form) -> bool {
         && name.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_')
 }
 
-/// Whether the code of `text` compares what has the `name` with the literal at `value`.
-pub(crate) fn is_compared(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool {
-    let between = text.get(name.end..value.start).unwrap_or_default();
-    between.windows(2).any(|pair| matches!(pair, b"==" | b"!="))
-}
-
-fn compile(pattern: &str) -> Option<Regex> {
+/// Compiles one of the patterns of settings.
+pub(crate) fn compile(pattern: &str) -> Option<Regex> {
     RegexBuilder::new(pattern).unicode(false).build().ok()
 }
 
@@ -130,6 +110,8 @@ pub(crate) fn of(text: &[u8], name: &Range<usize>) -> Option<Setting> {
             Value::Element => is_element(text, name.start).then(|| element(text, start)).flatten(),
             Value::Argument => is_first_argument(text, name.start).then(|| quoted(text, start)).flatten(),
             Value::Call => name::ends_with_credential(text.get(name.clone())?).then(|| quoted(text, start)).flatten(),
+            // `/etc/passwd …`: a path.
+            Value::Word if follows_slash(text, name) => None,
             Value::Word => {
                 let says = rest.get(..found.end())?.trim_ascii().ends_with(b"s");
                 match quoted(text, start) {
@@ -166,6 +148,11 @@ fn is_first_argument(text: &[u8], start: usize) -> bool {
 fn is_flag(text: &[u8], name: &Range<usize>) -> bool {
     let before = text.get(name.start.saturating_sub(5)..name.start).unwrap_or_default();
     text.get(name.start) == Some(&b'-') || before.ends_with(b"ENV ") || before.ends_with(b"setx ")
+}
+
+/// Whether `name` is the last part of a path.
+fn follows_slash(text: &[u8], name: &Range<usize>) -> bool {
+    name.start.checked_sub(1).and_then(|at| text.get(at)) == Some(&b'/')
 }
 
 /// The text of an XML element from `start`, without blanks and braces around it.
@@ -306,7 +293,7 @@ fn word_at(text: &[u8], start: usize) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-    use super::{Form, is_compared, is_of_environment, name_around, of};
+    use super::{Form, is_of_environment, name_around, of};
 
     /// Name, value and form of the setting around the first `word` in `text`.
     fn setting<'a>(text: &'a str, word: &str) -> Option<(&'a str, &'a str, Form)> {
@@ -353,37 +340,9 @@ mod tests {
     }
 
     #[test]
-    fn a_user_beside_a_password_is_seen() {
-        for text in [
-            "user = joe\npassword = opensesame\n",
-            "'username' => 'joe',\n'password' => 'opensesame',",
-            "password: opensesame\nlogin: joe\n",
-        ] {
-            let at = text.find("password").unwrap();
-            assert!(super::is_beside_user(text.as_bytes(), &(at..at + 8)), "{text}");
-        }
-        for text in
-            ["password = opensesame\n", "user = find_user(x)\npassword = opensesame\n", "users: 1\npassword: x\n"]
-        {
-            let at = text.find("password").unwrap();
-            assert!(!super::is_beside_user(text.as_bytes(), &(at..at + 8)), "{text}");
-        }
-    }
-
-    #[test]
     fn what_surely_is_data_is_told_by_its_notation() {
         assert!(is_of_environment(b"APP_PASSWORD", Form::Line));
         assert!(!is_of_environment(b"app.password", Form::Line) && !is_of_environment(b"APP_PASSWORD", Form::Bare));
-        for (text, compared) in [
-            ("if form.password == 'opensesame':", true),
-            ("if (form['password'] !== 'opensesame') {", true),
-            ("form.password = 'opensesame'", false),
-            ("'password' => 'opensesame'", false),
-        ] {
-            let name = text.find("password").unwrap();
-            let value = text.find("opensesame").unwrap();
-            assert_eq!(is_compared(text.as_bytes(), &(name..name + 8), &(value..value + 10)), compared, "{text}");
-        }
     }
 
     #[test]

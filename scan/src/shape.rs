@@ -4,6 +4,7 @@ use crate::entropy;
 use crate::letters;
 use crate::plausible::{names_none, stands_in};
 use crate::setting::Form;
+use crate::thing::{is_composite, is_keyword_argument, is_place, is_record, is_thing, is_wordy};
 
 /// Whether `value` looks drawn at random, as keys and tokens are: letters and digits mixed, no words.
 pub(crate) fn is_random(value: &[u8]) -> bool {
@@ -84,11 +85,16 @@ pub(crate) fn is_password(value: &[u8], form: Form) -> bool {
         || stands_in(value)
         || is_keyword_argument(value)
         || is_place(value)
+        || is_record(value)
         || is_choice(value)
         || value.starts_with(b"-")
         || (value.contains(&b'/') && is_thing(value))
     {
         return false;
+    }
+    // What a URL escapes stands for one mark; it makes no password of words.
+    if let Some(plain) = without_escapes(value) {
+        return is_password(&plain, form);
     }
     let data = is_data(form);
     let digit = value.iter().any(u8::is_ascii_digit);
@@ -113,6 +119,22 @@ pub(crate) fn is_password(value: &[u8], form: Form) -> bool {
     letter
         && entropy::of(value) > 2.2
         && (digit || (mark && !is_selector(value)) || (value.len() >= 10 && letters::are_random(value)))
+}
+
+/// A URL's `value` without its escapes such as `%20`, if it has any.
+fn without_escapes(value: &[u8]) -> Option<Vec<u8>> {
+    let is_hex = |at: usize| value.get(at).is_some_and(u8::is_ascii_hexdigit);
+    let mut plain = Vec::with_capacity(value.len());
+    let mut at = 0;
+    while let Some(byte) = value.get(at) {
+        if *byte == b'%' && is_hex(at + 1) && is_hex(at + 2) {
+            at += 3;
+        } else {
+            plain.push(*byte);
+            at += 1;
+        }
+    }
+    (plain.len() < value.len()).then_some(plain)
 }
 
 /// Whether letters of both cases and digits make up `password`: nobody types that for an example.
@@ -143,133 +165,6 @@ fn is_choice(value: &[u8]) -> bool {
     value.contains(&b'|') && value.split(|byte| *byte == b'|').all(|part| part.iter().all(u8::is_ascii_alphabetic))
 }
 
-/// The start of a public key: what follows from its kind is the same in all of them.
-fn is_public_key(value: &[u8]) -> bool {
-    const STARTS: &[&[u8]] = &[
-        b"MFkwEwYHKoZI",
-        b"MHYwEAYHKoZI",
-        b"MIIBIjANBgkq",
-        b"MIICIjANBgkq",
-        b"MIGfMA0GCSqG",
-        b"MCowBQYDK2Vw",
-        b"MCowBQYDK2Vu",
-        b"AAAAB3NzaC1yc2",
-        b"AAAAC3NzaC1lZDI1NTE5",
-        b"AAAAE2VjZHNhLXNoYTI",
-    ];
-    STARTS.iter().any(|start| value.starts_with(start))
-}
-
-/// A path or a URL.
-fn is_place(value: &[u8]) -> bool {
-    value.starts_with(b"/")
-        || value.starts_with(b"./")
-        || value.starts_with(b"../")
-        || value.starts_with(b"~/")
-        || value.starts_with(b"http")
-        || memchr::memmem::find(value, b"://").is_some()
-}
-
-/// A host, a file, a release, a date: text that names a thing.
-fn is_thing(value: &[u8]) -> bool {
-    const EXTENSIONS: &[&str] = &[
-        "pem",
-        "key",
-        "crt",
-        "cer",
-        "json",
-        "yaml",
-        "yml",
-        "xml",
-        "txt",
-        "js",
-        "ts",
-        "py",
-        "go",
-        "java",
-        "rb",
-        "php",
-        "html",
-        "png",
-        "svg",
-        "css",
-        "jks",
-        "p12",
-        "pfx",
-        "pub",
-        "asc",
-        "gpg",
-        "conf",
-        "cfg",
-        "ini",
-        "env",
-        "properties",
-        "sh",
-        "tf",
-        "md",
-        "lock",
-        "log",
-        "sql",
-        "db",
-        "rs",
-        "c",
-        "h",
-        "cs",
-    ];
-    let lower = value.to_ascii_lowercase();
-    let holds = |part: &[u8]| memchr::memmem::find(&lower, part).is_some();
-    if is_composite(value)
-        || is_public_key(value)
-        || holds(b"snapshot")
-        || holds(b"aws4_request")
-        || holds(b"base64.")
-        || is_keyword_argument(value)
-        || holds(b"://")
-        || (value.len() < 48 && value.iter().filter(|byte| **byte == b'.').count() > 3)
-    {
-        return true;
-    }
-    if value.starts_with(b"/") && value.iter().any(|byte| matches!(byte, b'-' | b'.' | b'_')) {
-        return true;
-    }
-    let labels: Vec<&[u8]> = lower.split(|byte| *byte == b'.').collect();
-    let Some(last) = labels.last().filter(|_| labels.len() > 1) else { return false };
-    let last = last.split(|byte| matches!(byte, b':' | b'/')).next().unwrap_or_default();
-    EXTENSIONS.iter().any(|extension| extension.as_bytes() == last)
-        || (labels.len() > 2
-            && (2..=6).contains(&last.len())
-            && last.iter().all(u8::is_ascii_lowercase)
-            && labels.iter().all(|label| label.len() < 24))
-        || labels
-            .iter()
-            .all(|label| label.first().is_some_and(u8::is_ascii_alphabetic) && !label.iter().any(u8::is_ascii_digit))
-}
-
-/// A name of several parts: `random_ed25519_key_pair`, `KeySpec.RSA_2048`, `serverless/series/dev/2018`. Words make up
-/// a good part of it, and no part alone could be random.
-fn is_composite(value: &[u8]) -> bool {
-    let parts: Vec<&[u8]> = value
-        .split(|byte| matches!(byte, b'_' | b'.' | b'-' | b'/' | b':' | b'@' | b'+'))
-        .filter(|part| !part.is_empty())
-        .collect();
-    let is_word = |part: &[u8]| part.iter().all(u8::is_ascii_alphabetic) && is_wordy(part);
-    let harmless = |part: &&[u8]| part.iter().all(u8::is_ascii_digit) || is_word(part) || part.len() <= 9;
-    let worded: usize = parts.iter().filter(|part| part.len() >= 3 && is_word(part)).map(|part| part.len()).sum();
-    parts.len() >= 2 && parts.iter().all(harmless) && worded * 4 >= value.len()
-}
-
-/// `AccessPointId=id2`, `sshpubkeys==3.1.0`, `-version=2`: a name, `=`, and nothing that could be random; any `--flag`.
-fn is_keyword_argument(value: &[u8]) -> bool {
-    if value.starts_with(b"--") {
-        return true;
-    }
-    let value = value.strip_prefix(b"-").unwrap_or(value);
-    let mut parts = value.splitn(2, |byte| *byte == b'=');
-    let (Some(left), Some(right)) = (parts.next(), parts.next()) else { return false };
-    let is_name = !left.is_empty() && left.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
-    is_name && right.iter().any(|byte| *byte != b'=') && !is_random(right)
-}
-
 /// Whether `value` reads as an expression of a programming language.
 fn is_expression(value: &[u8]) -> bool {
     let holds = |part: &[u8]| memchr::memmem::find(value, part).is_some();
@@ -289,12 +184,6 @@ fn is_expression(value: &[u8]) -> bool {
 fn is_name(value: &[u8]) -> bool {
     value.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'/' | b':'))
         && is_wordy(value)
-}
-
-/// Whether most of `value` is letters, and they read as words.
-fn is_wordy(value: &[u8]) -> bool {
-    let letters = value.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
-    letters * 5 >= value.len() * 3 && !letters::are_random(value)
 }
 
 #[cfg(test)]
@@ -338,7 +227,10 @@ mod tests {
         {
             assert!(!is_password(value.as_bytes(), Form::Quoted), "{value}");
         }
-        for value in ["vzihlaquknriqlht", "development#product", "Summer2024", "hunter22"] {
+        for value in ["secure%20words", "%F0%9F%92%A9", "eli:x:2098:1000:Eli", "HTTP/1.1"] {
+            assert!(!is_password(value.as_bytes(), Form::Line), "{value}");
+        }
+        for value in ["q8Zr%40Lk0", "vzihlaquknriqlht", "development#product", "Summer2024", "hunter22"] {
             assert!(is_password(value.as_bytes(), Form::Quoted), "{value}");
         }
     }
