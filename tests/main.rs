@@ -18,6 +18,7 @@ mod readme;
 mod run;
 mod scan_command;
 mod scan_hooks;
+mod scan_input;
 mod tidy;
 mod verify;
 mod wire;

@@ -33,6 +33,8 @@ pub struct Finding {
     pub reason: String,
     /// Where it lies.
     pub place: Place,
+    /// The symbolic link by which the file was reached; empty when by its own name.
+    pub symlink: String,
     /// The text that the rule matched.
     pub matched: Protected,
     /// The credential within it.

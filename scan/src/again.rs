@@ -7,6 +7,7 @@ use gix::objs::Kind;
 use gix::{ObjectId, Repository};
 use turnlock_core::finding::Finding;
 
+use crate::absent;
 use crate::changes::Change;
 use crate::commits;
 use crate::coverage::Coverage;
@@ -46,6 +47,7 @@ pub(crate) fn scan(
     let is_new = |id: &gix::oid| !memory.knows(id);
     let commits = commits::read(&objects, &shared, is_new, &mut coverage);
     coverage.commits += commits.len() as u64;
+    absent::note(repository, &objects, &commits, &mut coverage);
 
     // Nothing that led to a commit has gone, and nothing leads to one that nothing led to.
     let tips = range::references(repository);

@@ -2,12 +2,13 @@
 //! found.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gix::objs::Kind;
 use gix::{ObjectId, Repository, ThreadSafeRepository};
 use turnlock_core::finding::Finding;
 
+use crate::absent;
 use crate::again;
 use crate::commits;
 use crate::coverage::{Coverage, Why};
@@ -34,8 +35,20 @@ pub(crate) fn open(path: &Path) -> Result<Repository, ScanError> {
     opened.map_err(|error| ScanError::NoRepository { path: path.to_owned(), source: error.to_string().into() })
 }
 
+/// The `.git` at `path` or above it; an empty folder is none.
+pub(crate) fn folder_above(path: &Path) -> Option<PathBuf> {
+    let path = std::fs::canonicalize(path).ok()?;
+    let holds = |git: &Path| git.is_file() || git.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+    path.ancestors().map(|folder| folder.join(".git")).find(|git| holds(git))
+}
+
+/// Why a repository cannot be opened.
+pub(crate) fn reason(error: &ScanError) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
 /// The working tree of the repository at `path` or above it; `None` when there is none.
-pub fn repository_top(path: &Path) -> Option<std::path::PathBuf> {
+pub fn repository_top(path: &Path) -> Option<PathBuf> {
     open(path).ok()?.workdir().map(Path::to_owned)
 }
 
@@ -81,6 +94,7 @@ fn scan_whole(scanner: &Scanner, repository: &Repository) -> (Vec<Finding>, Cove
         wanted.extend(objects.ids(Kind::Blob).map(ToOwned::to_owned));
     }
     let commits = commits::read(&objects, &shared, |_| true, &mut coverage);
+    absent::note(repository, &objects, &commits, &mut coverage);
     let mut origins = if wanted.is_empty() {
         HashMap::new()
     } else {

@@ -277,6 +277,7 @@ impl Inspector<'_> {
             tags,
             live: sighting.live.clone(),
             secret_name: None,
+            symlink: String::new(),
             verdict: None,
         }
     }
@@ -299,6 +300,7 @@ impl Inspector<'_> {
                 tags,
                 live: None,
                 secret_name: None,
+                symlink: String::new(),
                 verdict: None,
             }
         };

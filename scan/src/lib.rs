@@ -9,7 +9,8 @@
 //! - [`decode`]: what a text says in base64, hex, percent or character escapes
 //! - [`lookup`]: recognises values of the live store; [`verify`]: asks providers whether a credential lives
 //! - `walk`, `windows`, `git`: texts of a tree, of any size, and of a history
-//! - `objects`, `forest`, `pack`, `delta`, `packs`: the objects of a repository, decoded each once; whether all are there
+//! - `objects`, `forest`, `pack`, `delta`, `packs`, `absent`: the objects of a repository, decoded each once; whether all are
+//!   there
 //! - `changes`, `range`, `log_options`, `staged`, `received`, `sent`: what some commits, the index and a push bring in
 //! - `versions`, `seen`: only lines that are new are matched; what was seen in which version
 //! - `memory`, `again`: what a scan leaves for the next one, which looks only at what is new
@@ -17,6 +18,7 @@
 //! - `allow`, [`ignore_list`], [`baseline`], `excuses`: what is no leak, or an old one
 //! - [`scanner`]: puts these together; [`report`], [`coverage`]: what comes out
 
+mod absent;
 mod again;
 mod allow;
 pub mod archive;

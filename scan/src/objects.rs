@@ -161,7 +161,11 @@ pub(crate) fn folders(repository: &Repository, coverage: &mut Coverage) -> Vec<P
         coverage.omit("alternate object folders", Why::Damaged);
         Vec::new()
     });
-    std::iter::once(store.path().to_owned()).chain(borrowed).collect()
+    let (there, gone): (Vec<PathBuf>, Vec<PathBuf>) = borrowed.into_iter().partition(|folder| folder.is_dir());
+    for folder in gone {
+        coverage.omit(folder.display().to_string(), Why::Unreadable("the repository borrows from it".to_owned()));
+    }
+    std::iter::once(store.path().to_owned()).chain(there).collect()
 }
 
 /// The indices of the packs in `folder`, the largest first, and the ids that only a multi-pack-index knows.

@@ -10,8 +10,8 @@ use gix::{ObjectId, Repository, oid};
 use crate::coverage::{Coverage, Why};
 use crate::objects;
 
-/// Notes indices whose checksum is wrong, packs without an index, references to objects that are not there, and clones
-/// that left objects out.
+/// Notes indices whose checksum is wrong, packs without an index, references to objects that are not there, and shallow
+/// clones.
 pub(crate) fn doubt(repository: &Repository, is_there: impl Fn(&oid) -> bool, coverage: &mut Coverage) {
     for folder in objects::folders(repository, &mut Coverage::default()) {
         doubt_folder(repository, &folder.join("pack"), coverage);
@@ -48,7 +48,6 @@ fn doubt_folder(repository: &Repository, folder: &Path, coverage: &mut Coverage)
                 }
             }
             Some("pack") if !has_multi && !path.with_extension("idx").exists() => coverage.omit(name(), Why::Damaged),
-            Some("promisor") => coverage.omit("objects that a partial clone left out", Why::CutOff),
             None if path.ends_with("multi-pack-index") => {
                 let whole =
                     multi_index::File::at(&path, None).and_then(|index| index.verify_checksum(&mut Discard, &never));

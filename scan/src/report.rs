@@ -139,7 +139,7 @@ impl<'a> Row<'a> {
             r#match: redaction.within(&matched, &secret),
             secret: redaction.of(&secret).into_owned(),
             file: &finding.place.file,
-            symlink_file: "",
+            symlink_file: &finding.symlink,
             commit: commit.map(|commit| commit.id.as_str()).unwrap_or_default(),
             // Nothing less than zero: one repeated byte makes a zero with a sign.
             entropy: finding.entropy.abs(),

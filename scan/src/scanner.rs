@@ -32,6 +32,8 @@ pub struct Options {
     pub only_rules: Vec<String>,
     /// Whether files that `.gitignore` and the like exclude are left out of a tree.
     pub honour_ignore_files: bool,
+    /// Whether links to files are followed, out of the tree as well.
+    pub follow_symlinks: bool,
     /// Whether comments such as `turnlock:allow` in a line allow what the line holds.
     pub honour_comments: bool,
     /// How many notations, such as base64, are taken off one another; 0 looks at texts only as they are.
@@ -99,6 +101,7 @@ impl Options {
             config: Config::default(),
             only_rules: Vec::new(),
             honour_ignore_files: true,
+            follow_symlinks: false,
             honour_comments: true,
             decode_depth: decode::DEFAULT_DEPTH,
             archive_depth: archive::DEFAULT_DEPTH,
@@ -138,6 +141,12 @@ pub enum ScanError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// It holds nothing that could be read twice, as a file and a folder do.
+    #[error("{} is no file and no folder; give what comes out of a pipe on standard input", path.display())]
+    Special {
+        /// What was asked for.
+        path: PathBuf,
     },
     /// There is no repository.
     #[error("there is no readable git repository at {}", path.display())]
@@ -261,7 +270,17 @@ impl Scanner {
     /// Scans the tree at `path`, and the history of the repository around it if there is one. What stands in the tree
     /// as it was committed is reported once, with its commit.
     pub fn scan_all(&self, path: &Path) -> Result<Report, ScanError> {
-        let Ok(repository) = git::open(path) else { return self.scan_tree(path) };
+        let repository = match git::open(path) {
+            Ok(repository) => repository,
+            Err(error) => {
+                let mut report = self.scan_tree(path)?;
+                // A history that cannot be read is not covered; one that is not there is no gap.
+                if let Some(folder) = git::folder_above(path) {
+                    report.coverage.omit(folder.display().to_string(), Why::Unreadable(git::reason(&error)));
+                }
+                return Ok(report);
+            }
+        };
         let top = repository.workdir().map(Path::to_owned);
         let excuses = self.excuses(top.as_deref().unwrap_or(path))?;
         let (mut findings, mut coverage) = git::scan(self, &repository)?;

@@ -1,4 +1,5 @@
-//! The files of a tree: what `.gitignore` leaves of it, without `.git`, links and whatever is no regular file.
+//! The files of a tree: what `.gitignore` leaves of it, without `.git` and whatever is no regular file. Links are passed
+//! over unless told.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -28,11 +29,16 @@ struct Entry {
     path: PathBuf,
     /// The name in reports.
     name: String,
+    /// The name of the link that leads to it; empty when it was found by its own.
+    symlink: String,
 }
 
 /// Scans the files below `root`. In reports `shown` stands in place of `root`.
 pub(crate) fn scan(scanner: &Scanner, root: &Path, shown: &Path) -> Result<(Vec<Finding>, Coverage), ScanError> {
-    std::fs::metadata(root).map_err(|source| ScanError::NoSuchPath { path: root.to_owned(), source })?;
+    let metadata = std::fs::metadata(root).map_err(|source| ScanError::NoSuchPath { path: root.to_owned(), source })?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Err(ScanError::Special { path: root.to_owned() });
+    }
     let mut coverage = Coverage::default();
     let entries = list(scanner, root, shown, &mut coverage);
     let total = entries.len() as u64;
@@ -90,7 +96,9 @@ fn findings(
         }
     }
     let inspector = scanner.inspector();
-    inspection.sightings.iter().map(|sighting| inspector.finding(sighting, &entry.name, None)).collect()
+    let finding =
+        |sighting| Finding { symlink: entry.symlink.clone(), ..inspector.finding(sighting, &entry.name, None) };
+    inspection.sightings.iter().map(finding).collect()
 }
 
 /// The regular files in order of their names; counts and notes the rest.
@@ -113,26 +121,54 @@ fn list(scanner: &Scanner, root: &Path, shown: &Path, coverage: &mut Coverage) -
         |path: &Path| !left_out.is_empty() && std::fs::canonicalize(path).is_ok_and(|path| left_out.contains(&path));
     // Values of the store are looked for everywhere: an allowlist speaks of what rules find.
     let is_allowed = |name: &str| scanner.options.lookup.is_none() && scanner.rules.covers_file(name);
+    let top = std::fs::canonicalize(root).unwrap_or_default();
+    // What a link leads to inside the tree is called as if it had been found there.
+    let name = |path: &Path| -> PathBuf {
+        let relative = path.strip_prefix(root).or_else(|_| path.strip_prefix(&top));
+        match relative {
+            Ok(relative) if relative.as_os_str().is_empty() => shown.to_owned(),
+            Ok(relative) => shown.join(relative),
+            Err(_) => path.to_owned(),
+        }
+    };
     let mut entries = Vec::new();
     for entry in walk {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
-                // The error's text names the path.
-                coverage.omit(error.to_string(), Why::Unreadable(kind_of(error.io_error())));
+                let what = path_of(&error).map_or_else(|| error.to_string(), |path| name(path).display().to_string());
+                coverage.omit(what, Why::Unreadable(kind_of(error.io_error())));
                 continue;
             }
         };
-        let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
-        let name = if relative.as_os_str().is_empty() { shown.to_owned() } else { shown.join(relative) };
-        let name = name.to_string_lossy().into_owned();
-        match entry.file_type() {
+        let mut entry_name = name(entry.path()).to_string_lossy().into_owned();
+        let (mut symlink, mut path) = (String::new(), entry.path().to_owned());
+        let mut kind = entry.file_type();
+        if kind.is_some_and(|kind| kind.is_symlink()) && entry.depth() > 0 {
+            // Only to files: what folders hold is read in its own place, or belongs to another tree.
+            let target = std::fs::canonicalize(&path).and_then(|path| Ok((std::fs::metadata(&path)?, path)));
+            match target {
+                Ok((metadata, target)) if scanner.options.follow_symlinks && !metadata.is_dir() => {
+                    symlink = std::mem::replace(&mut entry_name, name(&target).to_string_lossy().into_owned());
+                    kind = Some(metadata.file_type());
+                    path = target;
+                }
+                _ => {
+                    coverage.symlinks += 1;
+                    continue;
+                }
+            }
+        }
+        match kind {
             Some(kind) if kind.is_dir() => {}
-            Some(kind) if kind.is_symlink() && entry.depth() > 0 => coverage.symlinks += 1,
-            Some(kind) if (kind.is_file() || kind.is_symlink()) && is_left_out(entry.path()) => {}
-            Some(kind) if (kind.is_file() || kind.is_symlink()) && is_allowed(&name) => coverage.allowed += 1,
-            Some(kind) if kind.is_file() || kind.is_symlink() => entries.push(Entry { path: entry.into_path(), name }),
-            _ => coverage.omit(name, Why::Special),
+            Some(kind) if (kind.is_file() || kind.is_symlink()) && is_left_out(&path) => {}
+            Some(kind) if (kind.is_file() || kind.is_symlink()) && is_allowed(&entry_name) => {
+                coverage.allowed += 1;
+            }
+            Some(kind) if kind.is_file() || kind.is_symlink() => {
+                entries.push(Entry { path, name: entry_name, symlink });
+            }
+            _ => coverage.omit(entry_name, Why::Special),
         }
     }
     entries
@@ -177,6 +213,15 @@ fn read(scanner: &Scanner, path: &Path, confirmed: &Confirmed) -> Result<(Conten
         .map_err(unreadable)?;
     let bytes = content.len() as u64;
     if bytes > limit { Err(Why::TooLarge { limit }) } else { Ok((scanner.look_into(&content, confirmed), bytes)) }
+}
+
+/// The path that the error is about.
+fn path_of(error: &ignore::Error) -> Option<&Path> {
+    match error {
+        ignore::Error::WithPath { path, .. } => Some(path),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => path_of(err),
+        _ => None,
+    }
 }
 
 /// The kind of an error: its full text may name paths, which are shown elsewhere.

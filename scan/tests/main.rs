@@ -11,6 +11,7 @@ mod formats;
 mod history;
 mod ignores;
 mod report;
+mod repositories;
 mod store;
 mod tree;
 mod verify;

@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use turnlock_scan::{Options, Outcome, Report, Scanner, Why};
+use turnlock_scan::{Options, Outcome, Report, ScanError, Scanner, Why};
 
 use crate::{RULE, places, scanner, token};
 
@@ -52,11 +52,85 @@ fn links_loops_and_fifos_neither_hang_nor_count_twice() {
 }
 
 #[test]
-fn a_fifo_named_by_the_user_is_an_answer() {
+fn what_is_no_file_and_no_folder_is_refused_when_it_was_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let fifo = folder.path().join("fifo");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
-    assert_eq!(scanner().scan_tree(&fifo).unwrap().findings.len(), 0);
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+    for path in [fifo, folder.path().join("socket"), "/dev/zero".into()] {
+        assert!(matches!(scanner().scan_tree(&path), Err(ScanError::Special { .. })), "{path:?}");
+    }
+}
+
+#[test]
+fn links_to_files_are_followed_when_told_and_nothing_else_is() {
+    let around = tempfile::tempdir().unwrap();
+    let around = std::fs::canonicalize(around.path()).unwrap();
+    let root = around.join("root");
+    std::fs::create_dir_all(around.join("beside")).unwrap();
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(around.join("beside/outside"), token(1)).unwrap();
+    std::fs::write(root.join("inside"), token(2)).unwrap();
+    for (target, link) in [
+        ("../beside/outside", "to-outside"),
+        ("inside", "to-inside"),
+        ("../beside", "to-folder"),
+        (".", "to-itself"),
+        ("nowhere", "to-nothing"),
+        ("loop", "loop"),
+        ("/dev/zero", "to-device"),
+    ] {
+        std::os::unix::fs::symlink(target, root.join(link)).unwrap();
+    }
+    let mut options = Options::new().unwrap();
+    options.follow_symlinks = true;
+    let report = Scanner::new(options).unwrap().scan_tree_as(&root, Path::new("")).unwrap();
+    let outside = around.join("beside/outside").display().to_string();
+    let mut found: Vec<_> =
+        report.findings.iter().map(|found| (found.place.file.as_str(), found.symlink.as_str())).collect();
+    found.sort_unstable();
+    assert_eq!(found, [(outside.as_str(), "to-outside"), ("inside", ""), ("inside", "to-inside")]);
+    assert_eq!(report.coverage.symlinks, 4);
+    assert_eq!(report.coverage.omissions[0].why, Why::Special);
+    assert!(!report.coverage.is_partial());
+    std::fs::remove_dir_all(around).unwrap();
+}
+
+#[test]
+fn a_file_whose_content_cannot_be_read_is_an_omission() {
+    // The kernel refuses to read the first byte of a process's memory, whoever asks.
+    let report = scanner().scan_tree(Path::new("/proc/self/mem")).unwrap();
+    assert_eq!(report.outcome(), Outcome::Partial);
+    assert!(matches!(report.coverage.omissions[0].why, Why::Unreadable(_)), "{report:?}");
+}
+
+#[test]
+fn files_that_change_while_they_are_read_are_read_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    std::fs::write(root.join("steady"), token(1)).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let long = "some line of text\n".repeat(10_000);
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                // Grows, shrinks, becomes a folder, a FIFO, and nothing.
+                let _ = std::fs::write(root.join("a"), &long);
+                let _ = std::fs::write(root.join("b"), "short");
+                let _ = std::fs::rename(root.join("a"), root.join("b"));
+                let _ = std::fs::remove_file(root.join("b"));
+                let _ = std::fs::create_dir(root.join("b"));
+                let _ = std::fs::remove_dir(root.join("b"));
+                let fifo = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+                let _ = rustix::fs::mknodat(rustix::fs::CWD, root.join("a"), fifo.0, fifo.1, 0);
+                let _ = std::fs::remove_file(root.join("a"));
+            }
+        });
+        let scanner = scanner();
+        let all: Vec<_> = (0..200).map(|_| scanner.scan_tree(root)).collect();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(all.iter().all(|report| report.as_ref().is_ok_and(|report| files(report, root) == ["steady"])));
+    });
 }
 
 #[test]

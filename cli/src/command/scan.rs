@@ -19,7 +19,7 @@ use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use turnlock_scan::config::source;
 use turnlock_scan::ignore_list::IgnoreList;
 use turnlock_scan::report::{self, Redaction, printable};
-use turnlock_scan::{Options, Outcome, Phase, Progress, Quarantine, Report, Scanner, StoreLookup};
+use turnlock_scan::{Options, Outcome, Phase, Progress, Quarantine, Report, Scanner, StoreLookup, Why};
 
 pub(crate) use args::ScanArgs;
 use args::{Format, GitArgs, Settings, Source};
@@ -119,6 +119,7 @@ pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome,
 fn options(settings: &Settings, target: &Target<'_>, lookup: Option<StoreLookup>) -> Result<Options, ScanFailure> {
     let mut options = Options::new()?;
     options.honour_ignore_files = !settings.no_ignore && !settings.as_gitleaks;
+    options.follow_symlinks = settings.follow_symlinks;
     options.honour_comments = !settings.ignore_allow;
     options.only_rules.clone_from(&settings.enable_rule);
     options.lookup = lookup;
@@ -187,9 +188,12 @@ fn tops(settings: &Settings, target: &Target<'_>) -> Vec<PathBuf> {
 
 /// Scans standard input, as far as files are read too.
 fn input(scanner: &Scanner, limit: u64) -> Result<Report, ScanFailure> {
-    let mut reader = io::stdin().lock().take(limit.saturating_add(1));
-    let report = scanner.scan_reader("", &mut reader).map_err(ScanFailure::Input)?;
-    if report.coverage.bytes > limit { Err(ScanFailure::InputTooLarge) } else { Ok(report) }
+    let mut input = io::stdin().lock();
+    let mut report = scanner.scan_reader("", &mut input.by_ref().take(limit)).map_err(ScanFailure::Input)?;
+    if input.read(&mut [0]).map_err(ScanFailure::Input)? > 0 {
+        report.coverage.omit("the rest of standard input", Why::TooLarge { limit });
+    }
+    Ok(report)
 }
 
 /// Where scans remember what they have seen: the user's cache folder.

@@ -92,6 +92,9 @@ fn place(finding: &Finding, look: &Look, to: &mut impl Write) -> io::Result<()> 
         0 => write!(to, "    {file}")?,
         line => write!(to, "    {file}:{line}")?,
     }
+    if !finding.symlink.is_empty() {
+        write!(to, "  {faint}by the link {}{faint:#}", printable(&finding.symlink))?;
+    }
     if let Some(commit) = &finding.commit {
         let short = commit.id.get(..12).unwrap_or(&commit.id);
         let day = commit.date.get(..10).unwrap_or(&commit.date);

@@ -113,7 +113,12 @@ pub(super) struct Settings {
     #[arg(long, global = true)]
     pub(super) no_ignore: bool,
 
-    /// Pass over files and blobs that are larger (0: no limit); they count as not covered.
+    /// Read the files that symbolic links lead to, out of the folder as well.
+    #[arg(long, global = true)]
+    pub(super) follow_symlinks: bool,
+
+    /// Pass over files and blobs that are larger (0: no limit); they count as not covered. Of
+    /// standard input so much is read.
     #[arg(long, value_name = "MEGABYTES", default_value_t = 64, global = true)]
     pub(super) max_target_megabytes: u64,
 

@@ -27,9 +27,6 @@ pub(crate) enum ScanFailure {
     /// Standard input failed.
     #[error("standard input cannot be read")]
     Input(#[source] io::Error),
-    /// Standard input never ends.
-    #[error("standard input is larger than --max-target-megabytes allows")]
-    InputTooLarge,
     /// A file that an argument names cannot be read.
     #[error("{} cannot be read", path.display())]
     Read {
