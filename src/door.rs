@@ -1,7 +1,12 @@
 //! The one way in. Every request passes here in a straight line: token, mount, route, policy, audit, handler, audit.
 
+#[cfg(test)]
+mod tests;
+
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use turnlock_core::policy::Question;
 
 use crate::audit::{Entry, Written};
@@ -19,10 +24,19 @@ pub async fn enter(server: &Arc<Server>, request: Request, mut entry: Entry) -> 
     }
     entry.request(&request);
     let mut written = Written::default();
-    let outcome = serve(server, request, &mut entry, &mut written).await;
+    let outcome = caught(serve(server, request, &mut entry, &mut written)).await;
     // The effect and its record became durable side by side; the answer waits for both.
     server.audit.answer(entry.outcome(&outcome), &written).await?;
     outcome
+}
+
+/// A panic in `work` as the error that it is: it ends one request, which is recorded and answered like any other.
+pub fn caught<T>(work: impl Future<Output = Result<T, Error>>) -> impl Future<Output = Result<T, Error>> {
+    // What a panic leaves halfway is dropped with the future. What outlives it holds: the record's members are set whole,
+    // the store changes by whole commits, and no lock here is poisoned by who dropped it; they guard counts and copies
+    // of what is stored.
+    let outcome = AssertUnwindSafe(work).catch_unwind();
+    outcome.map(|outcome| outcome.unwrap_or_else(|_| Err(Error::internal("a panic ended the request"))))
 }
 
 /// Records a request that was refused before it could be parsed into a [`Request`].

@@ -7,17 +7,15 @@ pub mod limits;
 pub mod listener;
 mod parse;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod tls;
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use ::http::request::Parts as Head;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use turnlock_core::Protected;
 use uuid::Uuid;
@@ -69,14 +67,14 @@ async fn answer_v1(edge: &Arc<Edge>, id: Uuid, path: &str, head: &Head, body: Bo
     let peer = parse::peer(head, &edge.limits);
     let received = server.clock.now();
     let mut entry = server.audit.entry(id, received, peer);
-    let parsed = async {
+    let parsed = door::caught(async {
         let parsed = parse::head(path, head, &mut entry)?;
         let body = read_body(edge, head, parsed.token.as_ref(), body).await?;
         // The bytes of the body count until the request is answered.
         let (text, held) = body;
         let fields = parse::fields(head, parsed.operation, &parsed.path, text)?;
         Ok((parsed, fields, held))
-    };
+    });
     let (parsed, fields, held) = match parsed.await {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -98,8 +96,7 @@ async fn answer_v1(edge: &Arc<Edge>, id: Uuid, path: &str, head: &Head, body: Bo
     enter(server.clone(), request, entry, held).await
 }
 
-/// Through the door. A write runs in a task of its own, so that a client that goes away cannot cut it in half; a panic
-/// ends one request and nothing else.
+/// Through the door. A write runs in a task of its own, so that a client that goes away cannot cut it in half.
 async fn enter(server: Arc<Server>, request: Request, entry: Entry, held: limits::Held) -> Result<Response, Error> {
     let write = request.operation != Operation::Read && request.operation.is_write();
     let work = async move {
@@ -107,11 +104,11 @@ async fn enter(server: Arc<Server>, request: Request, entry: Entry, held: limits
         drop(held);
         outcome
     };
-    let panicked = || Error::internal("a handler panicked");
-    if write {
-        return tokio::spawn(work).await.unwrap_or_else(|_| Err(panicked()));
+    match write {
+        true => tokio::spawn(work).await.unwrap_or_else(|error| Err(Error::internal(error))),
+        // The door catches what a request's own work does; this is for the audit itself.
+        false => door::caught(work).await,
     }
-    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
 }
 
 /// The whole body within its limits: small ones of anybody, larger ones only of live tokens.

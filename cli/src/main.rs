@@ -7,6 +7,7 @@ mod exit;
 mod failure;
 mod fields;
 mod output;
+mod panics;
 mod terminal;
 
 use std::io::Write as _;
@@ -22,6 +23,7 @@ use crate::exit::Exit;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    panics::withhold_messages();
     let given: Vec<_> = std::env::args_os().collect();
     let as_gitleaks = gitleaks::is_name(given.first());
     let is_scan = given.get(1).is_some_and(|word| word == "scan");

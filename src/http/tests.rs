@@ -16,11 +16,16 @@ use crate::clock::SystemClock;
 use crate::server::{Server, Settings};
 use crate::store::MemoryStore;
 
-/// Sends `raw` and answers all that comes back until the server closes or falls silent.
+/// Sends `raw` to a new server.
 async fn exchange(limits: Limits, raw: &[u8]) -> String {
     let clock = Arc::new(SystemClock);
     let barrier = Barrier::new(Arc::new(MemoryStore::new()), clock.clone());
     let server = Server::new(barrier, Audit::dangerous_without_device(), clock, Settings::default());
+    exchange_with(server, limits, raw).await
+}
+
+/// Sends `raw` on one connection and answers all that comes back until the server closes or falls silent.
+pub(crate) async fn exchange_with(server: Arc<Server>, limits: Limits, raw: &[u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
