@@ -3,6 +3,7 @@
 //! Three layers of keys: the unseal key (split into shares, or static) opens the root key, the root key opens the
 //! [`Keyring`](keyring), the keyring's terms seal the records. So rekeying and rotation each change one small record.
 
+mod error;
 pub mod keyring;
 pub mod seal;
 pub mod shamir;
@@ -21,8 +22,8 @@ use turnlock_core::Protected;
 use zeroize::Zeroizing;
 
 use crate::clock::SharedClock;
-use crate::error::Error;
 use crate::store::{Batch, Key, Precondition, Revision, Scan, Store, StoreError, Write};
+pub use error::BarrierError;
 pub use keyring::Term;
 use keyring::{Cipher, Keyring, term_of};
 use seal::SealConfig;
@@ -47,61 +48,6 @@ pub struct Record {
     pub value: Protected,
     /// The commit that wrote it.
     pub revision: Revision,
-}
-
-/// Why the barrier did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum BarrierError {
-    /// It is sealed.
-    #[error("the barrier is sealed")]
-    Sealed,
-    /// There is no keyring yet.
-    #[error("the store is not initialized")]
-    NotInitialized,
-    /// There is a keyring already.
-    #[error("the store is initialized already")]
-    Initialized,
-    /// The unseal key does not open the root key.
-    #[error("the unseal key is not the one of this store")]
-    WrongKey,
-    /// A record does not open: changed, moved or from another store.
-    #[error("a record does not open: it was changed, moved or comes from another store")]
-    Damaged,
-    /// A precondition did not hold; nothing was written.
-    #[error("another change came first")]
-    Conflict {
-        /// Position of the precondition.
-        index: usize,
-    },
-    /// The system gave no random bytes.
-    #[error("no random bytes")]
-    Random,
-    /// The store failed.
-    #[error("the store failed")]
-    Store(#[source] StoreError),
-}
-
-impl From<StoreError> for BarrierError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Conflict { index } => Self::Conflict { index },
-            other => Self::Store(other),
-        }
-    }
-}
-
-impl From<BarrierError> for Error {
-    fn from(error: BarrierError) -> Self {
-        match error {
-            BarrierError::Sealed | BarrierError::NotInitialized => Self::Sealed,
-            BarrierError::Conflict { .. } => Self::Unavailable("another change came first, try again"),
-            BarrierError::Store(StoreError::Full) => {
-                Self::Unavailable("no space is left for the store; nothing was changed")
-            }
-            BarrierError::Store(StoreError::TooLarge) => Self::TooLarge(crate::store::MAX_VALUE_BYTES),
-            other => Self::internal(other),
-        }
-    }
 }
 
 /// The barrier. Cheap to clone.

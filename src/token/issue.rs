@@ -1,4 +1,4 @@
-//! How tokens come to be. Only the engines below `auth/` call this.
+//! How tokens come to be: for the engines below `auth/`, and for what the server itself asks for.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
