@@ -132,7 +132,7 @@ fn judge(call: &Call, route: &Route) -> Result<(), Error> {
         parameters: &parameters,
         wrap_ttl: call.request.wrap_ttl,
     };
-    let verdict = match call.one_form()? {
+    let verdict = match call.mount.one_form(&call.request.path)? {
         Some(other) => caller.acl.evaluate_with(&question, &other),
         None => caller.acl.evaluate(&question),
     };

@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use turnlock_core::Path;
 
 use crate::error::Error;
 use crate::mount::Mount;
@@ -150,14 +149,6 @@ impl Call {
     /// The value of `{name}` or `{name*}` in the route's pattern; empty when the pattern has none of that name.
     pub fn parameter(&self, name: &str) -> &str {
         self.parameters.value(name, self.request.path.as_str())
-    }
-
-    /// The other path of what the request names; see [`EngineKind::one_form`].
-    pub fn one_form(&self) -> Result<Option<Path>, Error> {
-        let mount = &self.mount.entry;
-        let form = self.request.path.below(&mount.path).and_then(|below| mount.kind.one_form(below));
-        let path = form.map(|form| Path::parse(&format!("{}/{form}", mount.path)));
-        path.transpose().map_err(|reason| Error::invalid(reason.to_string()))
     }
 
     /// Who asks. The door has let nobody without a token pass unless the route is open.

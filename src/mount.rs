@@ -67,6 +67,14 @@ pub struct Mount {
 }
 
 impl Mount {
+    /// The other path of what `path` names here; see [`EngineKind::one_form`].
+    pub fn one_form(&self, path: &Path) -> Result<Option<Path>, Error> {
+        let (mount, kind) = (&self.entry.path, self.entry.kind);
+        let form = path.below(mount).and_then(|below| kind.one_form(below));
+        let path = form.map(|form| Path::parse(&format!("{mount}/{form}")));
+        path.transpose().map_err(|reason| Error::invalid(reason.to_string()))
+    }
+
     /// Whether it lies below `auth/`.
     pub fn is_auth(&self) -> bool {
         self.entry.path.starts_with("auth/")
