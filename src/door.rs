@@ -72,7 +72,7 @@ async fn serve(
     }
     // Only to those who may do something there: to others it would tell which mounts exist.
     if let Some(caller) = &caller
-        && !caller.acl.capabilities(&request.path).contains(&"deny")
+        && !caller.acl.capabilities(&request.path, None).contains(&"deny")
         && request.operation == Operation::Read
         && request.query.value("help").is_some()
         && let Some((mount, start)) = &resolved

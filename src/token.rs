@@ -273,5 +273,5 @@ impl Held {
 
 /// Whether a caller's policies allow `sudo` on `path` together with a write.
 pub fn has_sudo(acl: &Acl, path: &Path) -> bool {
-    acl.is_root() || acl.capabilities(path).iter().any(|name| matches!(*name, "sudo" | "root"))
+    acl.is_root() || acl.capabilities(path, None).iter().any(|name| matches!(*name, "sudo" | "root"))
 }

@@ -91,7 +91,7 @@ pub fn policy(input: &[u8]) {
     let Ok(path) = Path::from_encoded(path) else { return };
     let acl = Acl::new(std::slice::from_ref(&written), &TemplateValues::default());
     let twice = Path::from_encoded(&utf8_percent_encode(path.as_str(), NON_ALPHANUMERIC).to_string());
-    let named = acl.capabilities(&path);
+    let named = acl.capabilities(&path, None);
     for operation in Capability::ALL {
         let ask = |acl: &Acl, path: &Path| {
             let question = Question { path, operation, parameters: &[], wrap_ttl: None };

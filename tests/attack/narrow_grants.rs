@@ -123,3 +123,38 @@ async fn a_child_is_bound_to_the_networks_of_its_parent() {
         assert_eq!(shown["data"]["bound_cidrs"], json!(["127.0.0.0/8"]), "{kind}: {shown}");
     }
 }
+
+/// User interfaces show by this what their user may do; it tells a token of its own policies only.
+#[tokio::test]
+async fn a_token_is_told_what_its_own_policies_come_to() {
+    let instance = with_mounts().await;
+    let rules = r#"
+        path "sys/internal/ui/resultant-acl" { capabilities = ["read"] }
+        path "secret/data/app" { capabilities = ["read", "update"] }
+        path "secret/data/app/*" { capabilities = ["list", "read"] }
+        path "secret/+/team" { capabilities = ["read"] }
+        path "secret/data/app/no*" { capabilities = ["deny", "read"] }
+    "#;
+    let holder = holder_of(&instance, "shown", rules).await;
+    assert_eq!(
+        shown(&holder, "sys/internal/ui/resultant-acl").await,
+        json!({
+            "root": false,
+            "exact_paths": {
+                "secret/data/app": {"capabilities": ["read", "update"]},
+                "sys/internal/ui/resultant-acl": {"capabilities": ["read"]},
+            },
+            "glob_paths": {
+                "secret/+/team": {"capabilities": ["read"]},
+                "secret/data/app/": {"capabilities": ["list", "read"]},
+                "secret/data/app/no": {"capabilities": ["deny"]},
+            },
+        })
+    );
+    assert_eq!(shown(&instance.as_root(), "sys/internal/ui/resultant-acl").await, json!({"root": true}));
+    denied(instance.api("").get("sys/internal/ui/resultant-acl").await);
+    // The default policy grants it to everybody.
+    let token = super::token_with(&instance, json!({"policies": ["default"]})).await;
+    let default = shown(&instance.api(&text(&token["client_token"])), "sys/internal/ui/resultant-acl").await;
+    assert_eq!(default["exact_paths"]["auth/token/lookup-self"]["capabilities"], json!(["read"]));
+}

@@ -70,6 +70,40 @@ async fn a_deny_holds_for_every_spelling_of_a_name() {
     assert_eq!(login.0, 200, "the password was changed: {}", login.1);
 }
 
+/// What is said of a path before it is asked for is what the door then decides.
+#[tokio::test]
+async fn the_capabilities_of_a_spelling_are_those_that_the_door_grants() {
+    let instance = with_logins().await;
+    let rules = format!(
+        r#"
+        path "auth/*" {{ capabilities = {ALL} }}
+        path "sys/*" {{ capabilities = {ALL} }}
+        path "auth/userpass/users/admin" {{ capabilities = ["deny"] }}
+        path "auth/approle/role/admin" {{ capabilities = ["read"] }}
+        path "sys/policies/acl/admin" {{ capabilities = ["deny"] }}
+        "#
+    );
+    let holder = holder_of(&instance, "all-but-admin", &rules).await;
+    let capabilities = async |path: &str| {
+        let (status, answer) = post(&holder, "sys/capabilities-self", json!({"paths": [path]})).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["capabilities"].clone()
+    };
+    for path in
+        ["auth/userpass/users/ADMIN", "auth/userpass/users/ admin", "sys/policies/acl/Admin", "sys/policy/admin"]
+    {
+        assert_eq!(capabilities(path).await, json!(["deny"]), "{path}");
+        denied(holder.get(&path.replace(' ', "%20")).await);
+    }
+    assert_eq!(capabilities("auth/approle/role/ADMIN").await, json!(["read"]));
+    assert_eq!(holder.get("auth/approle/role/ADMIN").await.0, 200);
+    denied(post(&holder, "auth/approle/role/ADMIN", json!({"token_ttl": 60})).await);
+    let all = json!(["create", "delete", "list", "read", "sudo", "update"]);
+    for path in ["auth/approle/role/Web", "auth/userpass/users/web", "sys/policy/web", "auth/nowhere/role/ADMIN"] {
+        assert_eq!(capabilities(path).await, all, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn a_grant_on_a_spelling_is_a_grant() {
     let instance = with_logins().await;

@@ -196,32 +196,50 @@ impl Acl {
         if self.root || !verdict.allowed {
             return verdict;
         }
-        let decisive = |path: &Path| self.decisive(path.as_str(), question.operation.is_listing());
-        let decides = match (decisive(other), decisive(question.path)) {
-            (Decisive::Denied(_), _) => true,
-            (Decisive::Rule(other), Decisive::Rule(sent)) => other.pattern.specificity() >= sent.pattern.specificity(),
-            _ => false,
-        };
+        let decides = self.decides(other, question.path, question.operation.is_listing());
         if decides { self.evaluate(&Question { path: other, ..*question }) } else { verdict }
     }
 
+    /// Whether the rules for `other` count besides those for `sent`; see [`Acl::evaluate_with`].
+    fn decides(&self, other: &Path, sent: &Path, listing: bool) -> bool {
+        match (self.decisive(other.as_str(), listing), self.decisive(sent.as_str(), listing)) {
+            (Decisive::Denied(_), _) => true,
+            (Decisive::Rule(other), Decisive::Rule(sent)) => other.pattern.specificity() >= sent.pattern.specificity(),
+            _ => false,
+        }
+    }
+
     /// What is granted on a path, sorted, as `sys/capabilities` answers: `["root"]` for root, `["deny"]` for nothing.
-    /// Conditions on parameters and wrapping are not looked at: they depend on the request.
-    pub fn capabilities(&self, path: &Path) -> Vec<&'static str> {
+    /// `other`: as for [`Acl::evaluate_with`]. Conditions on parameters and wrapping are not looked at: they depend on the
+    /// request.
+    pub fn capabilities(&self, path: &Path, other: Option<&Path>) -> Vec<&'static str> {
         if self.root {
             return vec!["root"];
         }
-        let granted = |listing| match self.decisive(path.as_str(), listing) {
+        let of = |path: &Path, listing| match self.decisive(path.as_str(), listing) {
             Decisive::Rule(rule) => rule.permissions.capabilities,
             Decisive::Denied(_) | Decisive::Nothing => Capabilities::default(),
         };
+        let granted = |listing| {
+            let sent = of(path, listing);
+            let other = other.filter(|other| self.decides(other, path, listing));
+            (sent, other.map_or(sent, |other| of(other, listing)))
+        };
         let (plain, listing) = (granted(false), granted(true));
-        let names: Vec<_> = Capability::ALL
-            .into_iter()
-            .filter(|capability| if capability.is_listing() { listing } else { plain }.has(*capability))
-            .map(Capability::as_str)
-            .collect();
-        if names.is_empty() { vec![Capability::Deny.as_str()] } else { names }
+        named(|capability| {
+            let (sent, other) = if capability.is_listing() { listing } else { plain };
+            sent.has(capability) && other.has(capability)
+        })
+    }
+
+    /// The merged rules, by pattern: whether it stands for one path only, and what it grants, as for
+    /// [`Acl::capabilities`]. None for root, which needs none.
+    pub fn rules(&self) -> impl Iterator<Item = (&str, bool, Vec<&'static str>)> {
+        self.rules.iter().map(|rule| {
+            let exact = matches!(rule.pattern.shape, Shape::Exact(_));
+            let granted = rule.permissions.capabilities;
+            (rule.pattern.as_str(), exact, named(|capability| !rule.denies() && granted.has(capability)))
+        })
     }
 
     /// Whether anything at all is granted at or below `path`: what may be seen of a mount by those who use it.
@@ -315,6 +333,13 @@ impl Rule {
             Shape::Exact(_) | Shape::Prefix(_) => false,
         }
     }
+}
+
+/// The words of what is granted, sorted.
+fn named(granted: impl Fn(Capability) -> bool) -> Vec<&'static str> {
+    let capabilities = Capability::ALL.into_iter().filter(|capability| *capability != Capability::Deny);
+    let names: Vec<_> = capabilities.filter(|capability| granted(*capability)).map(Capability::as_str).collect();
+    if names.is_empty() { vec![Capability::Deny.as_str()] } else { names }
 }
 
 /// Compares a prefix with a path's text, to which a slash may be appended, without building it.

@@ -95,7 +95,7 @@ fn the_most_specific_rule_decides_alone() {
 #[test]
 fn the_same_pattern_in_two_policies_grants_the_union() {
     let acl = acl(&[r#"path "a" { capabilities = ["read"] }"#, r#"path "a" { capabilities = ["update", "sudo"] }"#]);
-    assert_eq!(acl.capabilities(&Path::parse("a/").unwrap()), ["read", "sudo", "update"]);
+    assert_eq!(acl.capabilities(&Path::parse("a/").unwrap(), None), ["read", "sudo", "update"]);
     let verdict = ask(&acl, Capability::Read, "a");
     assert!(verdict.allowed && verdict.sudo);
     assert_eq!(verdict.reason.to_string(), "granted by path \"a\" of policy p0 and p1");
@@ -104,7 +104,7 @@ fn the_same_pattern_in_two_policies_grants_the_union() {
 #[test]
 fn the_legacy_words_grant_what_they_did() {
     let acl = acl(&[r#"path "r" { policy = "read" } path "w" { policy = "write" } path "s" { policy = "sudo" }"#]);
-    let capabilities = |path| acl.capabilities(&Path::parse(path).unwrap()).join(" ");
+    let capabilities = |path| acl.capabilities(&Path::parse(path).unwrap(), None).join(" ");
     assert_eq!(capabilities("r"), "list read");
     assert_eq!(capabilities("w"), "create delete list patch read update");
     assert_eq!(capabilities("s"), "create delete list patch read sudo update");
@@ -196,7 +196,7 @@ fn root_may_everything_and_a_policy_cannot_be_called_root() {
     let acl = Acl::root();
     let verdict = ask(&acl, Capability::Sudo, "sys/raw");
     assert!(verdict.allowed && verdict.sudo);
-    assert_eq!(acl.capabilities(&Path::parse("x").unwrap()), ["root"]);
+    assert_eq!(acl.capabilities(&Path::parse("x").unwrap(), None), ["root"]);
 }
 
 #[test]
@@ -207,6 +207,6 @@ fn the_default_policy_lets_a_token_look_after_itself_and_nothing_else() {
     assert!(ask(&acl, Capability::List, "cubbyhole/").allowed);
     for path in ["auth/token/create", "secret/data/app", "sys/policies/acl/default", "sys/mounts", "auth/token/lookup"]
     {
-        assert_eq!(acl.capabilities(&Path::parse(path).unwrap()), ["deny"], "{path}");
+        assert_eq!(acl.capabilities(&Path::parse(path).unwrap(), None), ["deny"], "{path}");
     }
 }

@@ -197,7 +197,7 @@ proptest! {
             let ask = |path| acl.evaluate(&Question { path, operation, parameters: &[], wrap_ttl: None });
             prop_assert_eq!(ask(&plain), ask(&sent));
         }
-        prop_assert_eq!(acl.capabilities(&plain), acl.capabilities(&sent));
+        prop_assert_eq!(acl.capabilities(&plain, None), acl.capabilities(&sent, None));
     }
 
     #[test]
@@ -216,15 +216,18 @@ proptest! {
     }
 
     #[test]
-    fn capabilities_are_what_evaluate_grants(policies in policies(), path in path_text()) {
+    fn capabilities_are_what_evaluate_grants(policies in policies(), sent in path_text(), other in path_text()) {
         let acl = acl(&policies);
-        let granted: Vec<_> = Capability::ALL
-            .into_iter()
-            .filter(|operation| *operation != Capability::Deny && allowed(&acl, &path, *operation))
-            .map(Capability::as_str)
-            .collect();
-        let named = acl.capabilities(&Path::parse(&path).unwrap());
-        prop_assert_eq!(named, if granted.is_empty() { vec!["deny"] } else { granted });
+        let (sent, other) = (Path::parse(&sent).unwrap(), Path::parse(&other).unwrap());
+        for other in [None, Some(&other)] {
+            let allowed = |operation: &Capability| {
+                let question = Question { path: &sent, operation: *operation, parameters: &[], wrap_ttl: None };
+                let verdict = other.map_or(acl.evaluate(&question), |other| acl.evaluate_with(&question, other));
+                *operation != Capability::Deny && verdict.allowed
+            };
+            let granted: Vec<_> = Capability::ALL.into_iter().filter(allowed).map(Capability::as_str).collect();
+            prop_assert_eq!(acl.capabilities(&sent, other), if granted.is_empty() { vec!["deny"] } else { granted });
+        }
     }
 
     #[test]

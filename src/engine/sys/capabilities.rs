@@ -55,11 +55,14 @@ fn shown(call: &Call, acl: &Acl) -> Result<Response, Error> {
     if paths.is_empty() {
         return Err(Error::missing("paths"));
     }
+    let table = call.parts.mounts.table();
     let mut shown = BTreeMap::new();
     for text in &paths {
         let path =
             Path::parse(text.strip_prefix('/').unwrap_or(text)).map_err(|reason| Error::invalid(reason.to_string()))?;
-        shown.insert(text.as_str(), acl.capabilities(&path));
+        // As the door does: a rule for a name holds for every spelling of it.
+        let other = table.resolve(&path).map(|(mount, _)| mount.one_form(&path)).transpose()?.flatten();
+        shown.insert(text.as_str(), acl.capabilities(&path, other.as_ref()));
     }
     if let ([_], Some(only)) = (paths.as_slice(), shown.values().next().cloned()) {
         shown.insert("capabilities", only);

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use turnlock_core::Path;
 
 use super::mount::shown;
-use crate::engine::Access::Open;
+use crate::engine::Access::{Open, Token};
 use crate::engine::auth::route;
 use crate::engine::{Call, Route};
 use crate::error::Error;
@@ -27,6 +27,13 @@ pub(super) const ROUTES: &[Route] = &[
         Open,
         |call| Box::pin(preflight(call)),
         "The mount that serves a path.",
+    ),
+    route(
+        &[Read],
+        "internal/ui/resultant-acl",
+        Token,
+        |call| Box::pin(async { resultant_acl(call) }),
+        "What the caller's policies come to.",
     ),
 ];
 
@@ -66,6 +73,23 @@ async fn preflight(call: &Call) -> Result<Response, Error> {
         data.insert("path".to_owned(), json!(format!("{}/", mount.entry.path)));
     }
     Response::data(&data)
+}
+
+/// The caller's rules as they are merged: those for one path, and those for many, without the star at their end.
+fn resultant_acl(call: &Call) -> Result<Response, Error> {
+    let acl = &call.caller()?.acl;
+    if acl.is_root() {
+        return Response::data(&json!({"root": true}));
+    }
+    let (mut exact_paths, mut glob_paths) = (Map::new(), Map::new());
+    for (pattern, exact, capabilities) in acl.rules() {
+        let granted = json!({"capabilities": capabilities});
+        match exact {
+            true => exact_paths.insert(pattern.to_owned(), granted),
+            false => glob_paths.insert(pattern.strip_suffix('*').unwrap_or(pattern).to_owned(), granted),
+        };
+    }
+    Response::data(&json!({"root": false, "exact_paths": exact_paths, "glob_paths": glob_paths}))
 }
 
 fn reaches(acl: &turnlock_core::policy::Acl, mount: &Mount) -> bool {

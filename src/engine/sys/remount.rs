@@ -40,7 +40,7 @@ async fn remount(call: &Call) -> Result<Response, Error> {
     for path in [&from, &to] {
         let sys = if path.starts_with("auth/") { format!("sys/{path}") } else { format!("sys/mounts/{path}") };
         let sys = turnlock_core::Path::parse(&sys).map_err(|reason| Error::invalid(reason.to_string()))?;
-        let capabilities = caller.acl.capabilities(&sys);
+        let capabilities = caller.acl.capabilities(&sys, None);
         if !capabilities.iter().any(|name| matches!(*name, "root" | "update" | "create" | "delete")) {
             return Err(Error::Denied);
         }
