@@ -9,6 +9,8 @@ mod tests;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use turnlock_core::stanza::StanzaError;
+
 use crate::audit::AuditConfig;
 use crate::http::limits::Limits;
 use crate::http::tls::TlsFiles;
@@ -136,9 +138,27 @@ pub enum ConfigError {
         #[source]
         source: std::io::Error,
     },
-    /// The file is neither HCL nor JSON.
-    #[error("the configuration is not valid HCL or JSON, line {line}")]
-    Syntax {
+    /// Something is wrong in the file.
+    #[error("in the configuration file {}", .path.display())]
+    In {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        error: Box<ConfigError>,
+    },
+    /// The file is not HCL.
+    #[error("{0}")]
+    Hcl(StanzaError),
+    /// The file is not JSON, as which it begins.
+    #[error("line {line}: not valid JSON")]
+    Json {
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A setting that stands twice.
+    #[error("line {line}: the same name for the second time")]
+    Twice {
         /// The line, from 1.
         line: usize,
     },
@@ -210,7 +230,9 @@ impl Config {
     pub fn read(path: &std::path::Path, overrides: Overrides) -> Result<Self, ConfigError> {
         let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        Ok(Self::parse(&text)?.with(overrides))
+        let config = Self::parse(&text);
+        let config = config.map_err(|error| ConfigError::In { path: path.to_owned(), error: Box::new(error) })?;
+        Ok(config.with(overrides))
     }
 
     /// Parses the text of a file.

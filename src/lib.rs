@@ -11,6 +11,7 @@ pub mod config;
 pub mod door;
 pub mod engine;
 pub mod error;
+pub mod exposure;
 pub mod hardening;
 pub mod hashing;
 pub mod http;

@@ -37,14 +37,37 @@ async fn a_demonstration_whose_terminal_is_closed_leaves_nothing_either() {
     leaves_nothing_after(Signal::HUP).await;
 }
 
-async fn leaves_nothing_after(signal: Signal) {
+/// Its server runs in a process of its own and used to go on for ever.
+#[tokio::test]
+async fn a_demonstration_that_is_killed_leaves_no_server() {
     let folder = tempfile::tempdir().unwrap();
-    let child = demo(folder.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = at_the_rotation(folder.path());
+    child.0.kill().unwrap();
+    child.0.wait().unwrap();
+    wait_for("the server to end", async || processes(folder.path()).is_empty().then_some(())).await;
+}
+
+#[test]
+fn a_server_follows_only_the_process_that_started_it() {
+    let output = Command::new(BINARY).args(["server", "-dev", "-end-with=1"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains("did not start this server"), "{told}");
+}
+
+/// A demonstration whose server runs.
+fn at_the_rotation(folder: &std::path::Path) -> Running {
+    let child = demo(folder).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut child = Running(child);
     let lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
-    // The rotation's section waits; the server runs by then.
+    // The rotation's section waits.
     let seen = lines.map(Result::unwrap).find(|line| line.starts_with("5. "));
-    assert!(seen.is_some() && !processes(folder.path()).is_empty());
+    assert!(seen.is_some() && !processes(folder).is_empty());
+    child
+}
+
+async fn leaves_nothing_after(signal: Signal) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = at_the_rotation(folder.path());
     let pid = rustix::process::Pid::from_child(&child.0);
     rustix::process::kill_process(pid, signal).unwrap();
     assert!(!child.0.wait().unwrap().success());

@@ -42,9 +42,9 @@ const WITHOUT_EFFECT_IN_LISTENER: &[&str] =
 
 pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     let members = if text.trim_start().starts_with('{') {
-        serde_json::from_str::<Map<String, Value>>(text).map_err(|error| ConfigError::Syntax { line: error.line() })?
+        serde_json::from_str::<Map<String, Value>>(text).map_err(|error| ConfigError::Json { line: error.line() })?
     } else {
-        let fields = stanza::read(text).map_err(|error| ConfigError::Syntax { line: error.line() })?;
+        let fields = stanza::read(text).map_err(ConfigError::Hcl)?;
         members(fields)?
     };
     let mut root = Stanza::new("", members);
@@ -77,7 +77,7 @@ fn members(fields: Vec<Field>) -> Result<Map<String, Value>, ConfigError> {
             None if is_block => drop(members.insert(field.name, Value::Array(vec![value]))),
             None => drop(members.insert(field.name, value)),
             Some(Value::Array(blocks)) if is_block => blocks.push(value),
-            Some(_) => return Err(ConfigError::Syntax { line: field.line }),
+            Some(_) => return Err(ConfigError::Twice { line: field.line }),
         }
     }
     Ok(members)

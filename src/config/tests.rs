@@ -76,7 +76,8 @@ fn what_is_not_supported_is_named_with_its_place() {
         ("log_level = \"loud\"", "log_level must be"),
         ("disable_mlock = \"maybe\"", "disable_mlock must be true or false"),
         ("storage \"sled\" { path = \"/x\" }", "storage must be one stanza"),
-        ("this is no HCL", "not valid HCL or JSON, line 3"),
+        ("this is no HCL", "line 3: expected"),
+        ("log_level = \"warn\"\nlog_level = \"info\"", "line 4: the same name for the second time"),
     ] {
         let error = Config::parse(&format!("{base}{more}")).unwrap_err().to_string();
         assert!(error.contains(text), "{more}: {error}");
@@ -90,6 +91,21 @@ fn what_is_not_supported_is_named_with_its_place() {
     assert!(
         Config::parse("storage \"raft\" {}").unwrap_err().to_string().contains("storage \"raft\" is not supported")
     );
+}
+
+#[test]
+fn an_error_names_the_file_that_it_is_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("server.hcl");
+    for (text, cause) in
+        [("storage \"inmem\" {}\n{", "line 2: expected"), ("{\n!", "line 2: not valid JSON"), ("ui = 1", "is missing")]
+    {
+        std::fs::write(&path, text).unwrap();
+        let error = Config::read(&path, Overrides::default()).unwrap_err();
+        assert_eq!(error.to_string(), format!("in the configuration file {}", path.display()));
+        let told = std::error::Error::source(&error).unwrap().to_string();
+        assert!(told.contains(cause), "{told}");
+    }
 }
 
 #[test]

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use turnlock::barrier::seal::SealKind;
 use turnlock::clock::SystemClock;
 use turnlock::config::{Config, LogLevel, Overrides};
+use turnlock::exposure::exposed;
 use turnlock::hardening::{MemoryLock, harden};
 use turnlock::process::Process;
 use turnlock::server::Server;
@@ -58,11 +60,17 @@ pub(crate) struct ServerArgs {
     /// No agent inside: rotations wait for `turnlock agent`
     #[arg(long)]
     without_agent: bool,
+    /// End when this process does, which must be the one that starts the server; for demonstrations and tests
+    #[arg(long, value_name = "PID")]
+    end_with: Option<i32>,
 }
 
 impl ServerArgs {
     /// Serves until it is told to end.
     pub(crate) async fn run(self) -> Outcome {
+        if let Some(parent) = self.end_with {
+            end_with(parent)?;
+        }
         let mut overrides = Overrides::from_environment(environment).map_err(|error| chain(&error))?;
         if let Some(level) = &self.log_level {
             let level = LogLevel::parse(level);
@@ -84,10 +92,13 @@ impl ServerArgs {
         for missing in hardening.missing() {
             tracing::warn!("{missing}");
         }
+        for open in exposed(&config) {
+            tracing::warn!("{open}");
+        }
         // From the start on: a signal that nobody waits for ends the process. Of the second only that matters: a file at its
         // limit is to be an error of the write like any full disk.
         let mut hangup = signals(SignalKind::hangup())?;
-        let _file_size = signals(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+        let _file_size = signals(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
         let process =
             Process::start(&config, Arc::new(SystemClock), environment).await.map_err(|error| chain(&error))?;
         for address in &process.addresses {
@@ -122,6 +133,17 @@ impl ServerArgs {
         };
         process.run(stop).await.map_err(|error| chain(&error))?;
         Ok(Exit::Done)
+    }
+}
+
+/// Lets the system tell this process to end when `parent` does, however that ends.
+fn end_with(parent: i32) -> Result<(), Failure> {
+    set_parent_process_death_signal(Some(Signal::TERM))
+        .map_err(|error| Failure::file("the end of the parent cannot be followed", &error.into()))?;
+    // If it ended before that call, nobody will ever be told.
+    match getppid().map(|pid| pid.as_raw_nonzero().get()) {
+        Some(pid) if pid == parent => Ok(()),
+        _ => Err(Failure::local("the process of --end-with did not start this server, or has ended")),
     }
 }
 

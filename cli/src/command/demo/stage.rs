@@ -112,7 +112,9 @@ impl Stage {
         self.show(&["server", "-config", &config], false);
         let log =
             fs::File::create(self.folder().join("server.log")).map_err(DemoError::io("write the server's log"))?;
-        let child = self.command(&["server", "-config", &config], "").stdout(Stdio::null()).stderr(log).spawn();
+        // Nobody is left to stop it when this process is killed.
+        let own = format!("-end-with={}", std::process::id());
+        let child = self.command(&["server", "-config", &config, &own], "").stdout(Stdio::null()).stderr(log).spawn();
         self.server = Some(child.map_err(DemoError::io("start the server"))?);
         // `status` ends with 2 for a sealed server that answers.
         self.wait_for("the server answers", || {
