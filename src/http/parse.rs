@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::request::Parts as Head;
 use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
@@ -40,6 +40,7 @@ pub(super) fn head(path: &str, head: &Head, entry: &mut Entry) -> Result<Parsed,
     if let Some(token) = &token {
         entry.token(token);
     }
+    host(head)?;
     once(head)?;
     framing(head)?;
     let query = query(head.uri.query().unwrap_or_default())?;
@@ -50,6 +51,15 @@ pub(super) fn head(path: &str, head: &Head, entry: &mut Entry) -> Result<Parsed,
         return Err(Error::MediaType);
     }
     Ok(Parsed { operation, path, query, token, wrap_ttl: wrap_ttl(head)? })
+}
+
+/// HTTP/1.1 without a host is no request (RFC 9112 §3.2). Callers in this process have no connection and no host.
+fn host(head: &Head) -> Result<(), Error> {
+    let missing = head.version == http::Version::HTTP_11 && !head.headers.contains_key(HOST);
+    match missing && head.extensions.get::<Connected>().is_some() {
+        true => Err(Error::invalid("header Host is missing")),
+        false => Ok(()),
+    }
 }
 
 /// Of two headers that decide, a proxy in front may have judged the one that is not taken here.
@@ -154,7 +164,9 @@ fn namespace(head: &Head) -> Result<(), Error> {
     let Some(value) = head.headers.get("x-vault-namespace") else { return Ok(()) };
     match value.as_bytes().trim_ascii() {
         b"" | b"/" | b"root" | b"root/" | b"/root" | b"/root/" => Ok(()),
-        _ => Err(Error::invalid("namespaces are not supported")),
+        _ => {
+            Err(Error::invalid("namespaces are not supported: leave X-Vault-Namespace out, or name the root namespace"))
+        }
     }
 }
 

@@ -114,6 +114,14 @@ async fn bad_requests_are_refused_by_status() {
 }
 
 #[tokio::test]
+async fn a_request_of_http_1_1_names_its_host() {
+    assert_eq!(statuses("GET /v1/sys/leader HTTP/1.1\r\nconnection: close\r\n\r\n").await, ["400"]);
+    assert_eq!(statuses("GET /v1/sys/leader HTTP/1.1\r\nhost:\r\nconnection: close\r\n\r\n").await, ["200"]);
+    let before_hosts = exchange(Limits::default(), b"GET /v1/sys/leader HTTP/1.0\r\n\r\n").await;
+    assert!(before_hosts.starts_with("HTTP/1.0 200"), "{before_hosts}");
+}
+
+#[tokio::test]
 async fn a_head_that_never_ends_is_cut_off() {
     let started = tokio::time::Instant::now();
     statuses("GET /v1/sys/health HTTP/1.1\r\nx-slow: ").await;

@@ -191,6 +191,30 @@ async fn a_target_outside_the_api_is_not_found_and_never_redirected() {
     untouched(&instance, "targets outside").await;
 }
 
+/// Whoever asks for another namespace must never get what lies in the root one.
+#[tokio::test]
+async fn a_request_for_another_namespace_is_refused_and_changes_nothing() {
+    let (instance, _) = guarded().await;
+    let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
+    for (method, path) in
+        [("GET", "secret/data/vault/key"), ("POST", "plain/no"), ("LIST", "plain"), ("GET", "sys/health")]
+    {
+        for namespace in ["team", "root/team", "/team/", "Root", "root/../team", "%72oot"] {
+            let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+            let request = client
+                .request(method.clone(), format!("{}/v1/{path}", instance.address))
+                .header("X-Vault-Token", &instance.root)
+                .header("X-Vault-Namespace", namespace)
+                .body(if method == "POST" { r#"{"a":"tlk_canary_namespace"}"# } else { "" });
+            let answer = request.send().await.unwrap();
+            let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+            assert_eq!(status, 400, "{method} {path} {namespace}: {text}");
+            assert!(text.contains("namespaces are not supported"), "{text}");
+        }
+    }
+    untouched(&instance, "another namespace").await;
+}
+
 /// A small generator (xorshift) with a fixed seed: a failure names the target that made it.
 struct Random(u64);
 
