@@ -59,6 +59,10 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Unwrap(args) => client(args.run(at)),
         Command::Version => {
             output::line(concat!("turnlock ", env!("CARGO_PKG_VERSION")))?;
+            let served = turnlock::engine::sys::VERSION;
+            output::line(&format!(
+                "A server answers with version {served}: that of the protocol, on which clients rely."
+            ))?;
             Ok(Exit::Done)
         }
         Command::Write(args) => client(args.run(at)),

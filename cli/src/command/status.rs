@@ -61,7 +61,11 @@ pub(crate) fn show(output: &crate::output::Output, json: &str) -> Result<(), Fai
     let rows = words.iter().filter_map(|(word, key)| {
         let value = status.get(*key)?;
         let shown = sealed || !matches!(*key, "progress" | "nonce");
-        (shown && value.get() != "\"\"").then(|| vec![(*word).to_owned(), crate::output::cell(value)])
+        let mut cell = crate::output::cell(value);
+        if *key == "version" && cell.ends_with("+turnlock") {
+            cell.push_str(" (of the protocol; the program has its own, see `turnlock version`)");
+        }
+        (shown && value.get() != "\"\"").then(|| vec![(*word).to_owned(), cell])
     });
     output.table(&["Key", "Value"], rows.collect())
 }

@@ -134,3 +134,16 @@ async fn malformed_fields_are_refused_and_leave_nothing() {
     }
     assert_eq!(world.rows().await, before);
 }
+
+#[tokio::test]
+async fn a_policy_that_does_not_exist_is_granted_with_a_warning() {
+    let world = World::new().await;
+    let make = async |policies| {
+        let body = json!({ "policies": policies });
+        world.root_ask(Update, "auth/token/create", body).await.unwrap()["warnings"].clone()
+    };
+    assert_eq!(make(json!(["nope", "app"])).await, json!(["Policy \"nope\" does not exist"]));
+    for known in [json!(["app"]), json!(["root"]), json!([])] {
+        assert!(make(known.clone()).await.is_null(), "{known}");
+    }
+}

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use turnlock_core::policy::PolicyName;
+
 use super::roles::{self, Role};
 use crate::barrier::Changes;
 use crate::engine::Call;
 use crate::engine::auth::settings::policies;
 use crate::error::Error;
 use crate::request::Fields;
-use crate::response::Response;
+use crate::response::{Content, Envelope, Response};
 use crate::token::{Caller, Issued, Order, has_sudo};
 
 /// How often a creation is tried again when the parent changed meanwhile.
@@ -45,7 +47,7 @@ async fn create(call: &Call, role: Option<(&str, &Role)>, orphan: bool) -> Resul
         let order = order(call, parent, role, orphan)?;
         let mount = &call.mount.entry;
         match call.parts.tokens.issue(&call.parts, mount, order, Changes::new()).await? {
-            Issued::Done(response) => return Ok(*response),
+            Issued::Done(response) => return Ok(with_missing_policies(call, *response)),
             Issued::Conflict if call.request.fields.has("id") => {
                 return Err(Error::invalid(
                     "a token with this id exists or is still being removed, or the parent changed",
@@ -55,6 +57,18 @@ async fn create(call: &Call, role: Option<(&str, &Role)>, orphan: bool) -> Resul
         }
     }
     Err(Error::Busy(Duration::from_secs(1)))
+}
+
+/// A policy that is not there grants nothing now, and whatever somebody writes under its name later.
+fn with_missing_policies(call: &Call, mut response: Response) -> Response {
+    let Content::Envelope(Envelope { auth: Some(auth), .. }) = &response.content else { return response };
+    let missing = |name: &String| {
+        let stored = PolicyName::parse(name).ok().and_then(|name| call.parts.policies.read(&name));
+        name != "root" && stored.is_none()
+    };
+    let names: Vec<_> = auth.policies.iter().filter(|name| missing(name)).cloned().collect();
+    response.warnings.extend(names.into_iter().map(|name| format!("Policy {name:?} does not exist")));
+    response
 }
 
 fn order<'a>(call: &Call, parent: &'a Caller, role: Option<(&str, &Role)>, orphan: bool) -> Result<Order<'a>, Error> {
