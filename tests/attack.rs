@@ -81,7 +81,7 @@ fn every_test_that_the_page_on_security_names_exists() {
         .flat_map(|cell| cell.split('`').skip(1).step_by(2))
         .collect();
     assert!(named.len() > 70, "{} names", named.len());
-    let folders = ["tests", "src", "agent/src", "core/src"];
+    let folders = ["tests", "src", "agent/src", "core/src", "cli/src", "scan/src", "scan/tests"];
     let sources: String = folders
         .into_iter()
         .flat_map(|folder| crafted_requests::walk(&top().join(folder)))
