@@ -30,9 +30,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn write_rule(rule: &catalogue::Written, code: &mut String) -> std::fmt::Result {
-    let optional = |text: &Option<std::borrow::Cow<'_, str>>| {
-        text.as_ref().map_or("None".to_owned(), |text| format!("Some(Cow::Borrowed({text:?}))"))
-    };
     let texts = |texts: &catalogue::Texts| {
         let items: Vec<String> = texts.iter().map(|text| format!("Cow::Borrowed({text:?})")).collect();
         format!("Cow::Borrowed(&[{}])", items.join(", "))
@@ -41,7 +38,8 @@ fn write_rule(rule: &catalogue::Written, code: &mut String) -> std::fmt::Result 
     write!(code, "Written {{ id: Cow::Borrowed({:?}), description: Cow::Borrowed({:?}), ", rule.id, rule.description)?;
     write!(code, "keywords: {}, pattern: Cow::Borrowed({:?}), ", texts(&rule.keywords), rule.pattern)?;
     write!(code, "group: {}, entropy: {:?}, certainty: {:?}, ", rule.group, rule.entropy, rule.certainty)?;
-    write!(code, "reach: {reach}, setting: {}, assigned: {}, ", optional(&rule.setting), rule.assigned)?;
-    write!(code, "check: {}, tags: {}, ", optional(&rule.check), texts(&rule.tags))?;
+    let setting = rule.setting.map_or("None".to_owned(), |kind| format!("Some(Kind::{kind:?})"));
+    write!(code, "reach: {reach}, setting: {setting}, assigned: {}, ", rule.assigned)?;
+    write!(code, "check: Check::{:?}, tags: {}, ", rule.check, texts(&rule.tags))?;
     writeln!(code, "positive: Vec::new(), negative: Vec::new() }},")
 }

@@ -300,7 +300,7 @@ pub fn scan_config(input: &[u8]) {
         Ok(config) => config,
         Err(error) => return assert!(!error.to_string().contains('\n'), "{error}"),
     };
-    let mut options = Options::new().expect("the rules are sound");
+    let mut options = Options::usual();
     options.rules.truncate(4);
     options.config = config;
     let scanner = match Scanner::new(options) {
@@ -321,7 +321,7 @@ pub fn scan_config(input: &[u8]) {
 /// Ignore files are read in any shape; a baseline is refused or read. What they name is all that they take away.
 pub fn scan_ignores(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    let mut options = Options::new().expect("the rules are sound");
+    let mut options = Options::usual();
     options.rules.truncate(4);
     let mut ignore = IgnoreList::default();
     ignore.add(".turnlockignore", &text);
@@ -383,7 +383,7 @@ pub fn decode(input: &[u8]) {
 fn scanner() -> &'static Scanner {
     static SCANNER: OnceLock<Scanner> = OnceLock::new();
     SCANNER.get_or_init(|| {
-        let options = Options::new().expect("the rules are sound");
+        let options = Options::usual();
         Scanner::new(options).expect("the keywords are sound")
     })
 }

@@ -56,7 +56,7 @@ impl Format {
     }
 
     /// Whether it is one file that was made smaller.
-    fn is_stream(self) -> bool {
+    pub(crate) fn is_stream(self) -> bool {
         matches!(self, Self::Gzip | Self::Bzip2 | Self::Xz | Self::Zstd)
     }
 }
@@ -91,6 +91,29 @@ pub(crate) fn walk(format: Format, source: &mut dyn ReadSeek, bytes: u64, limits
     if walked.is_err() {
         walk.visitor.omit("", Why::Broken);
     }
+}
+
+/// Reads what `packed`, one file that was made smaller, holds.
+fn unpacker<'p>(format: Format, packed: impl Read + 'p) -> Box<dyn Read + 'p> {
+    match format {
+        Format::Gzip => Box::new(MultiGzDecoder::new(packed)),
+        Format::Bzip2 => Box::new(MultiBzDecoder::new(packed)),
+        Format::Xz => Box::new(XzReader::new_mem_limit(packed, true, MAX_MEMORY_KB)),
+        _ => Box::new(zstd::Zstd::new(packed)),
+    }
+}
+
+/// The first bytes, at most `limit`, of what `packed` holds; what comes before any damage. Empty if it is not one file that
+/// was made smaller.
+pub(crate) fn unpacked(packed: &[u8], limit: usize) -> Vec<u8> {
+    let Some(format) = Format::of(packed).filter(|format| format.is_stream()) else { return Vec::new() };
+    let read = || {
+        let mut bytes = Vec::new();
+        // Damage ends it, and what was read stays.
+        let _ = unpacker(format, packed).take(limit as u64).read_to_end(&mut bytes);
+        bytes
+    };
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_default()
 }
 
 /// Where an archive is read from.
@@ -155,12 +178,7 @@ impl Walk<'_> {
     }
 
     fn open_stream(&mut self, name: &str, format: Format, packed: impl Read, depth: usize) -> Result<(), Why> {
-        let mut content: Box<dyn Read + '_> = match format {
-            Format::Gzip => Box::new(MultiGzDecoder::new(packed)),
-            Format::Bzip2 => Box::new(MultiBzDecoder::new(packed)),
-            Format::Xz => Box::new(XzReader::new_mem_limit(packed, true, MAX_MEMORY_KB)),
-            _ => Box::new(zstd::Zstd::new(packed)),
-        };
+        let mut content = unpacker(format, packed);
         let head = self.head(&mut content)?;
         let mut content = head.as_slice().chain(self.budget.count(content));
         match Format::of(&head) {

@@ -1,5 +1,5 @@
-//! The form in which rules are written in TOML. The build script reads the built-in ones with it, so that nothing is parsed
-//! when the program starts.
+//! The form in which rules are written in TOML, with the words that rules know. The build script reads the built-in ones
+//! with it, so that nothing is parsed when the program starts, and a word that does not exist fails the build.
 
 use std::borrow::Cow;
 
@@ -35,11 +35,11 @@ pub(crate) struct Written {
     #[serde(default)]
     pub(crate) reach: Option<Reach>,
     #[serde(default)]
-    pub(crate) setting: Option<Cow<'static, str>>,
+    pub(crate) setting: Option<Kind>,
     #[serde(skip)]
     pub(crate) assigned: bool,
     #[serde(default)]
-    pub(crate) check: Option<Cow<'static, str>>,
+    pub(crate) check: Check,
     #[serde(default)]
     pub(crate) tags: Texts,
     /// Texts that it must find, each cut into parts so that no scanner takes the file for a leak.
@@ -48,6 +48,46 @@ pub(crate) struct Written {
     /// Texts that it must not find, cut likewise.
     #[serde(default)]
     pub(crate) negative: Vec<Vec<String>>,
+}
+
+/// The checks by the name that rules give them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Check {
+    /// Refuses only values that stand for one.
+    #[default]
+    Plausible,
+    /// The same for a value that only a name beside it speaks for: refuses words as well.
+    Example,
+    /// The last six characters are the CRC-32 of the characters between prefix (to the first `_`) and them, in base62.
+    Crc32Base62,
+    /// A token of turnlock: the checksum must hold.
+    Turnlock,
+    /// Header and payload are base64url of JSON objects and the header names an algorithm.
+    Jwt,
+    /// The body between the lines is base64 of DER or of an OpenSSH key.
+    Pem,
+    /// Base64 of exactly 64 bytes.
+    Base64Of64,
+    /// The value looks drawn at random.
+    Random,
+    /// The value can be a password that somebody chose.
+    Password,
+    /// The password for a host, in a URL or a line of .netrc: neither a template nor a well-known default nor one of
+    /// documentation.
+    HostPassword,
+    /// A manifest of kind Secret: each value under `data` and `stringData` by itself.
+    KubernetesSecret,
+}
+
+/// What a name says of its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A password that a person may have chosen: `DB_PASS`, `keystorePassword`.
+    Password,
+    /// A key, token or secret that was drawn at random: `apiKey`, `DB_SECRET`, `bot-token`.
+    Secret,
 }
 
 /// How far a match may lie from its keyword, for rules that span lines.
@@ -73,7 +113,7 @@ struct Assigned {
     #[serde(default)]
     certainty: Option<f32>,
     #[serde(default)]
-    check: Option<Cow<'static, str>>,
+    check: Option<Check>,
     #[serde(default)]
     tags: Texts,
     #[serde(default)]
@@ -103,7 +143,7 @@ impl From<Assigned> for Written {
             reach: None,
             setting: None,
             assigned: true,
-            check: short.check.or(Some("example".into())),
+            check: short.check.unwrap_or(Check::Example),
             tags: short.tags,
             positive: short.positive,
             negative: short.negative,

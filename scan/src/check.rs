@@ -5,42 +5,12 @@ use std::ops::Range;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde::Deserialize;
 use turnlock_core::token::{self, TokenKind};
 
+pub use crate::catalogue::Check;
 use crate::plausible;
 use crate::setting::Form;
 use crate::shape;
-
-/// The checks by the name that rules give them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Check {
-    /// Refuses only values that stand for one.
-    #[default]
-    Plausible,
-    /// The same for a value that only a name beside it speaks for: refuses words as well.
-    Example,
-    /// The last six characters are the CRC-32 of the characters between prefix (to the first `_`) and them, in base62.
-    Crc32Base62,
-    /// A token of turnlock: the checksum must hold.
-    Turnlock,
-    /// Header and payload are base64url of JSON objects and the header names an algorithm.
-    Jwt,
-    /// The body between the lines is base64 of DER or of an OpenSSH key.
-    Pem,
-    /// Base64 of exactly 64 bytes.
-    Base64Of64,
-    /// The value looks drawn at random.
-    Random,
-    /// The value can be a password that somebody chose.
-    Password,
-    /// The password for a host, in a URL or a line of .netrc: neither a template nor a well-known default nor one of
-    /// documentation.
-    HostPassword,
-    /// A manifest of kind Secret: each value under `data` and `stringData` by itself.
-    KubernetesSecret,
-}
 
 /// A shorter value that holds a run is an example.
 const LONG_BYTES: usize = 16;

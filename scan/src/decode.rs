@@ -1,7 +1,8 @@
-//! What a text says in base64, hex, percent or character escapes: the text once more with that in the clear, and the way
-//! back to where it stands.
+//! What a text says in base64, hex, percent or character escapes, compressed or not: the text once more with that in the
+//! clear, and the way back to where it stands.
 
 mod escapes;
+mod packed;
 mod runs;
 
 use std::ops::Range;
@@ -21,10 +22,12 @@ pub(crate) enum Notation {
     Hex,
     Percent,
     Unicode,
+    /// Compressed, within one of the others.
+    Packed,
 }
 
 impl Notation {
-    const ALL: [Self; 4] = [Self::Base64, Self::Hex, Self::Percent, Self::Unicode];
+    const ALL: [Self; 5] = [Self::Base64, Self::Hex, Self::Percent, Self::Unicode, Self::Packed];
 
     fn tag(self) -> &'static str {
         match self {
@@ -32,6 +35,7 @@ impl Notation {
             Self::Hex => "decoded:hex",
             Self::Percent => "decoded:percent",
             Self::Unicode => "decoded:unicode",
+            Self::Packed => "decoded:packed",
         }
     }
 
@@ -45,6 +49,8 @@ impl Notation {
 struct Encoded {
     span: Range<usize>,
     notation: Notation,
+    /// Whether what it says was compressed as well.
+    is_packed: bool,
     decoded: Vec<u8>,
 }
 
@@ -61,8 +67,8 @@ struct Piece {
     start: usize,
     /// Where it stands in the text that the layer was made from.
     origin: Range<usize>,
-    /// `None`: copied as it was.
-    notation: Option<Notation>,
+    /// Bits of the notations that were taken off; none: copied as it was.
+    notations: u8,
 }
 
 /// The notations that were taken off to reach something, and how often.
@@ -84,7 +90,7 @@ impl Decoding {
 impl Layer {
     /// Takes one notation off whatever `text` holds. `None`: there is nothing to decode.
     ///
-    /// The result is never longer than `text`.
+    /// The result is no longer than `text`, but for what was compressed in it: [`packed::MAX_BYTES`] at most.
     pub(crate) fn of(text: &[u8]) -> Option<Self> {
         let found = find(text);
         if found.is_empty() {
@@ -93,11 +99,11 @@ impl Layer {
         let mut layer = Self { text: Vec::new(), pieces: Vec::new() };
         let mut window = 0..0;
         let mut at = 0;
-        for Encoded { span, notation, decoded } in found {
+        for Encoded { span, notation, is_packed, decoded } in found {
             if layer.pieces.is_empty() || span.start >= window.end {
                 layer.copy(text, at..window.end);
                 if !layer.pieces.is_empty() {
-                    layer.push(b"\n", window.end..window.end, None);
+                    layer.push(b"\n", window.end..window.end, 0);
                 }
                 window = surroundings(text, &span, at.max(window.end));
                 at = window.start;
@@ -106,19 +112,20 @@ impl Layer {
             }
             layer.copy(text, at..span.start);
             at = span.end;
-            layer.push(&decoded, span, Some(notation));
+            let packed = if is_packed { Notation::Packed.bit() } else { 0 };
+            layer.push(&decoded, span, notation.bit() | packed);
         }
         layer.copy(text, at..window.end);
         Some(layer)
     }
 
     fn copy(&mut self, text: &[u8], span: Range<usize>) {
-        self.push(text.get(span.clone()).unwrap_or_default(), span, None);
+        self.push(text.get(span.clone()).unwrap_or_default(), span, 0);
     }
 
-    fn push(&mut self, bytes: &[u8], origin: Range<usize>, notation: Option<Notation>) {
+    fn push(&mut self, bytes: &[u8], origin: Range<usize>, notations: u8) {
         if !bytes.is_empty() {
-            self.pieces.push(Piece { start: self.text.len(), origin, notation });
+            self.pieces.push(Piece { start: self.text.len(), origin, notations });
             self.text.extend_from_slice(bytes);
         }
     }
@@ -130,12 +137,12 @@ impl Layer {
         let (first, last) = (index(span.start)?, index(span.end.checked_sub(1)?.max(span.start))?);
         let touched = self.pieces.get(first..=last)?;
         let (start, end) = (touched.first()?, touched.last()?);
-        let notations = touched.iter().filter_map(|piece| piece.notation).fold(0, |all, one| all | one.bit());
+        let notations = touched.iter().fold(0, |all, piece| all | piece.notations);
         decoding.notations |= notations;
         decoding.depth += u8::from(notations != 0);
         let offset = |piece: &Piece, at: usize| piece.origin.start + (at - piece.start);
-        let from = if start.notation.is_some() { start.origin.start } else { offset(start, span.start) };
-        let to = if end.notation.is_some() { end.origin.end } else { offset(end, span.end).min(end.origin.end) };
+        let from = if start.notations != 0 { start.origin.start } else { offset(start, span.start) };
+        let to = if end.notations != 0 { end.origin.end } else { offset(end, span.end).min(end.origin.end) };
         Some(from..to.max(from))
     }
 }

@@ -9,7 +9,7 @@ use crate::rule;
 
 fn matcher() -> &'static Matcher {
     static MATCHER: std::sync::OnceLock<Matcher> = std::sync::OnceLock::new();
-    MATCHER.get_or_init(|| Matcher::new(rule::built_in().unwrap()))
+    MATCHER.get_or_init(|| Matcher::new(rule::built_in()))
 }
 
 /// The rules as they are written, with their samples.
@@ -46,6 +46,18 @@ fn every_rule_compiles_and_has_samples_of_both_kinds() {
             rule.id
         );
         assert!((0.0..1.0).contains(&rule.certainty), "{}: only the store is certain", rule.id);
+    }
+}
+
+#[test]
+fn words_that_do_not_exist_are_refused_when_a_catalogue_is_read() {
+    let with = |line: &str| {
+        let rule = "id = \"a\"\ndescription = \"a\"\nkeywords = [\"a\"]\npattern = \"a\"\ncertainty = 0.5\n";
+        rule::parse(&format!("[[rule]]\n{rule}{line}\n"))
+    };
+    assert!(with("check = \"jwt\"").is_ok() && with("setting = \"password\"").is_ok());
+    for wrong in ["check = \"no-such-check\"", "setting = \"no-such-kind\"", "chekc = \"jwt\""] {
+        assert!(with(wrong).is_err(), "{wrong}");
     }
 }
 

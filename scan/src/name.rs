@@ -1,6 +1,6 @@
 //! What the left side of an assignment says of its value.
 
-use serde::Deserialize;
+pub use crate::catalogue::Kind;
 
 /// Last words of names whose values are no credentials though the name speaks of one.
 const HARMLESS_ENDS: &[&str] = &[
@@ -214,16 +214,6 @@ const NO_CREDENTIALS: &[&str] = &[
     "monkey", "donkey", "turkey", "hockey", "jockey", "whiskey", "hotkey", "keypress", "compass", "bypass", "buypass",
     "keyless", "keyword",
 ];
-
-/// What a name says of its value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// A password that a person may have chosen: `DB_PASS`, `keystorePassword`.
-    Password,
-    /// A key, token or secret that was drawn at random: `apiKey`, `DB_SECRET`, `bot-token`.
-    Secret,
-}
 
 /// What `name`, the left side of an assignment, says of its value; `None` if that is no credential, as with `keyframe`,
 /// `credentialsId`, `publicKey`, `API_KEY_FILE`.

@@ -8,8 +8,6 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use regex::bytes::{Regex, RegexBuilder};
-use serde::Deserialize;
-use serde::de::value::{Error, StrDeserializer};
 
 pub use crate::catalogue::Reach;
 use crate::catalogue::{Catalogue, Written};
@@ -109,15 +107,9 @@ impl Rule {
     }
 }
 
-impl TryFrom<Written> for Rule {
-    type Error = RuleError;
-
-    fn try_from(written: Written) -> Result<Self, RuleError> {
-        let unknown = |_| RuleError::Word { rule: written.id.to_string() };
-        let (setting, check) = (written.setting.as_deref(), written.check.as_deref());
-        Ok(Self {
-            setting: setting.map(word).transpose().map_err(unknown)?,
-            check: check.map(word).transpose().map_err(unknown)?.unwrap_or_default(),
+impl From<Written> for Rule {
+    fn from(written: Written) -> Self {
+        Self {
             id: written.id,
             description: written.description,
             keywords: written.keywords,
@@ -126,36 +118,33 @@ impl TryFrom<Written> for Rule {
             entropy: written.entropy,
             certainty: written.certainty,
             reach: written.reach,
+            setting: written.setting,
             assigned: written.assigned,
+            check: written.check,
             tags: written.tags,
             compiled: OnceLock::new(),
-        })
+        }
     }
-}
-
-/// What `name` stands for.
-fn word<'a, T: Deserialize<'a>>(name: &'a str) -> Result<T, Error> {
-    T::deserialize(StrDeserializer::new(name))
 }
 
 /// The rules that come with the crate: those in `rules/`, as the build script read them.
 mod built_in {
     use std::borrow::Cow;
 
-    use crate::catalogue::{Reach, Written};
+    use crate::catalogue::{Check, Kind, Reach, Written};
 
     include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
 }
 
 /// The rules that come with the crate.
-pub fn built_in() -> Result<Vec<Rule>, RuleError> {
-    built_in::BUILT_IN.iter().cloned().map(Rule::try_from).collect()
+pub fn built_in() -> Vec<Rule> {
+    built_in::BUILT_IN.iter().cloned().map(Rule::from).collect()
 }
 
 /// Reads a catalogue: TOML lists of `[[rule]]` and `[[assigned]]`.
 pub fn parse(text: &str) -> Result<Vec<Rule>, RuleError> {
     let catalogue: Catalogue = toml::from_str(text).map_err(|source| RuleError::Syntax { source: Box::new(source) })?;
-    catalogue.rules().map(Rule::try_from).collect()
+    Ok(catalogue.rules().map(Rule::from).collect())
 }
 
 /// Why a rule cannot be used.
@@ -178,12 +167,6 @@ pub enum RuleError {
     /// The group of the credential does not exist.
     #[error("rule {rule}: the pattern has no such group")]
     Group {
-        /// Id of the rule.
-        rule: String,
-    },
-    /// There is no such check, or no such kind of setting.
-    #[error("rule {rule}: check or setting is none that exists")]
-    Word {
         /// Id of the rule.
         rule: String,
     },

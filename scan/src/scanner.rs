@@ -18,7 +18,7 @@ use crate::lookup::StoreLookup;
 use crate::range::{self, Range};
 use crate::received::{self, Quarantine};
 use crate::report::Report;
-use crate::rule::{self, Rule, RuleError};
+use crate::rule::{self, Rule};
 use crate::ruleset::Ruleset;
 use crate::{archive, decode, git, sent, staged, walk};
 
@@ -95,9 +95,9 @@ pub const DEFAULT_MAX_BYTES: u64 = 64 << 20;
 
 impl Options {
     /// The rules that come with the crate, ignore files and comments honoured, no store.
-    pub fn new() -> Result<Self, RuleError> {
-        Ok(Self {
-            rules: rule::built_in()?,
+    pub fn usual() -> Self {
+        Self {
+            rules: rule::built_in(),
             config: Config::default(),
             only_rules: Vec::new(),
             honour_ignore_files: true,
@@ -114,7 +114,7 @@ impl Options {
             cache: None,
             lookup: None,
             progress: None,
-        })
+        }
     }
 }
 

@@ -82,7 +82,7 @@ proptest! {
         edits in prop::collection::vec(prop::collection::vec(piece(), 0..6), 1..4),
     ) {
         thread_local! {
-            static SCANNER: Scanner = Scanner::new(Options::new().unwrap()).unwrap();
+            static SCANNER: Scanner = Scanner::new(Options::usual()).unwrap();
         }
         SCANNER.with(|scanner| {
             let seen = Seen::default();

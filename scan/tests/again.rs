@@ -7,13 +7,13 @@ use turnlock_scan::{Options, Outcome, Report, Scanner};
 use crate::{MONDAY, Repository, TUESDAY, WEDNESDAY, places, token};
 
 fn remembering(folder: &Path) -> Scanner {
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.cache = Some(folder.to_owned());
     Scanner::new(options).unwrap()
 }
 
 fn forgetful() -> Scanner {
-    Scanner::new(Options::new().unwrap()).unwrap()
+    Scanner::new(Options::usual()).unwrap()
 }
 
 /// Scans with and without memory; both must say the same.
@@ -148,7 +148,7 @@ fn the_memory_holds_no_value_and_belongs_to_its_owner() {
 #[test]
 fn other_rules_do_not_believe_it() {
     let (repository, memory) = start();
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.rules.retain(|rule| rule.id != "digitalocean-token");
     options.cache = Some(memory.path().to_owned());
     let without = Scanner::new(options).unwrap().scan_history(repository.path()).unwrap();
@@ -162,7 +162,7 @@ fn what_is_too_large_is_said_every_time() {
     repository.write("large", &"line\n".repeat(1000));
     repository.commit("large", WEDNESDAY);
     for _ in 0..2 {
-        let mut options = Options::new().unwrap();
+        let mut options = Options::usual();
         options.cache = Some(memory.path().to_owned());
         options.max_bytes = 1000;
         let report = Scanner::new(options).unwrap().scan_history(repository.path()).unwrap();

@@ -37,7 +37,7 @@ pub(crate) fn gz(content: &[u8]) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
-fn bz2(content: &[u8]) -> Vec<u8> {
+pub(crate) fn bz2(content: &[u8]) -> Vec<u8> {
     let mut writer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::default());
     writer.write_all(content).unwrap();
     writer.finish().unwrap()
@@ -49,7 +49,7 @@ pub(crate) fn xz(content: &[u8]) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
-fn zst(content: &[u8]) -> Vec<u8> {
+pub(crate) fn zst(content: &[u8]) -> Vec<u8> {
     ruzstd::encoding::compress_to_vec(content, ruzstd::encoding::CompressionLevel::Fastest)
 }
 
@@ -112,7 +112,7 @@ fn archives_in_archives_are_opened_as_deep_as_asked() {
     let outer = gz(&tar(&[("a", &middle)]));
     assert_eq!(files(&scanner().scan_bytes("f", &outer)), ["f!a!b!c", "f!a!z"]);
     let at_depth = |archive_depth| {
-        let mut options = Options::new().unwrap();
+        let mut options = Options::usual();
         options.archive_depth = archive_depth;
         Scanner::new(options).unwrap().scan_bytes("f", &outer)
     };
@@ -136,7 +136,7 @@ fn a_container_image_names_layer_and_path() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("oci.tar"), oci).unwrap();
     std::fs::write(folder.path().join("saved.tar"), saved).unwrap();
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     // An image is larger than what one file of it may be.
     options.max_bytes = 4096;
     let report = Scanner::new(options).unwrap().scan_tree(folder.path()).unwrap();
@@ -210,4 +210,26 @@ fn an_encrypted_file_is_named_and_its_neighbours_are_read() {
     let report = scanner().scan_bytes("f", &archive);
     assert_eq!(files(&report), ["f!open"]);
     assert_eq!(omissions(&report), [("f!locked", &Why::Encrypted)]);
+}
+
+/// Made by another program, for ours packs nothing with a password: `locked`, one line; the second hides the name as well.
+const LOCKED_SEVEN_ZIP: [&str; 2] = [
+    "377abcaf271c0004873a306d8b00000000000000140000000000000056575a123d766ea688e77f390f58a81297da1496914f6188e8e29c\
+     ea619ca23ba79fe7d3010066010406000109200a013095d28700070b0100022406f1070112530f4d428f5709c58c0bdd4ae00c092f9877\
+     2121011801000c191500080a01674dbb9300000501110f006c006f0063006b00650064000000140a010010d1b5fb1a7edd011506010020\
+     80808100000017062001096b00070b010001212101180c670000",
+    "377abcaf271c00047fdce65a90000000000000002800000000000000edb79913d55af45efc0b36b06158deb5b31f8d8f051236d9920435\
+     38887e52e45829b3ac3c61f283523ffbd6d783ad1210d0082345ec821262d491b0055449f644a4fc2522e65b38c03e4fdfd11de3cead0b\
+     b11516991328f95cdb7dcde6fa71960b514da9b8b761f26199dbc135712e74b88fd902b0d337e491e4ca7bc1b8346cd0cce60c7917cb67\
+     732214950ffcec615d092e17062001097000070b0100012406f1070112530fcdf225a94ff816791b49ce36c491c25a0c670000",
+];
+
+#[test]
+fn a_seven_zip_with_a_password_is_named() {
+    for archive in LOCKED_SEVEN_ZIP {
+        let report = scanner().scan_bytes("f", &hex::decode(archive).unwrap());
+        let [(what, why)] = omissions(&report)[..] else { panic!("{report:?}") };
+        assert!(what.starts_with('f') && *why == Why::Encrypted, "{what}: {why}");
+        assert_eq!(report.outcome(), Outcome::Partial);
+    }
 }

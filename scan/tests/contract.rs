@@ -54,7 +54,7 @@ fn run(case: &Case) -> Result<Vec<Vec<Value>>, String> {
             write(name, text);
         }
     }
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.config = source::of_file(&config).map_err(|error| error.to_string())?;
     let mut redaction = Redaction::percent(0);
     let mut args = case.args.iter().map(String::as_str);
@@ -126,7 +126,7 @@ proptest! {
         let text: String = text.into_iter().collect();
         let nothing = |_: &str| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
         let made = Config::parse(&text, "c", &nothing).map_err(|error| error.to_string()).and_then(|config| {
-            let mut options = Options::new().unwrap();
+            let mut options = Options::usual();
             options.rules.clear();
             options.config = config;
             Scanner::new(options).map_err(|error| error.to_string())

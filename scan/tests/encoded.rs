@@ -1,10 +1,13 @@
 //! Credentials in other notations: found, in the clear, at the place of what is written.
 
+use std::io::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use turnlock_core::finding::Finding;
 use turnlock_scan::{Options, Scanner};
 
+use crate::archive::{bz2, gz, xz, zst};
 use crate::{RULE, Repository, places, scanner, token};
 
 /// The one finding in `text`.
@@ -43,6 +46,41 @@ fn a_token_is_found_in_each_notation_with_its_tags() {
         // Columns count from two in later lines; the encoded text is what is pointed at.
         assert_eq!((place.start_line, place.end_line, start, end), (2, 2, 9, 8 + written.len()), "{written}");
     }
+}
+
+#[test]
+fn what_was_compressed_before_it_was_encoded_is_found() {
+    let file = format!("apiVersion: v1\nkey: {}\n", token(1));
+    let zlib = {
+        let mut writer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        writer.write_all(file.as_bytes()).unwrap();
+        writer.finish().unwrap()
+    };
+    for packed in [gz(file.as_bytes()), xz(file.as_bytes()), bz2(file.as_bytes()), zst(file.as_bytes()), zlib] {
+        let base64 = STANDARD.encode(&packed);
+        let wrapped = base64.as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line) + "\n").collect::<String>();
+        for written in [&base64, &STANDARD.encode(&base64), &hex::encode(&packed), &wrapped] {
+            let finding = one(format!("first line\ndata: {written}\nlast line\n"));
+            assert!(finding.secret.same_as(token(1).as_bytes()), "{written}");
+            assert!(finding.tags.iter().any(|tag| tag == "decoded:packed"), "{:?}", finding.tags);
+            assert_eq!(finding.place.start_line, 2);
+        }
+    }
+}
+
+#[test]
+fn of_compressed_data_that_is_cut_off_the_beginning_is_read() {
+    let lines: String = (0..2000_u32).map(|number| format!("line {}\n", number.wrapping_mul(2_654_435_761))).collect();
+    let packed = gz(format!("key: {}\n{lines}", token(3)).as_bytes());
+    assert!(one(STANDARD.encode(&packed[..packed.len() / 2])).secret.same_as(token(3).as_bytes()));
+}
+
+#[test]
+fn a_few_letters_that_would_expand_without_end_are_soon_done_with() {
+    let bomb = STANDARD.encode(gz(&vec![b' '; 64 << 20]));
+    let text = format!("{}\n{}\n", format!("x: {bomb}\n").repeat(50), token(2));
+    let report = scanner().scan_bytes("file", text.as_bytes());
+    assert_eq!(places(&report), [(RULE, "file", 52, "")]);
 }
 
 #[test]
@@ -112,7 +150,7 @@ fn the_depth_is_what_was_asked_for() {
     for depth in 1..=6 {
         text = STANDARD.encode(text);
         let found = |decode_depth| {
-            let mut options = Options::new().unwrap();
+            let mut options = Options::usual();
             options.decode_depth = decode_depth;
             Scanner::new(options).unwrap().scan_bytes("f", text.as_bytes()).findings.len()
         };

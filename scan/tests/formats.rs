@@ -151,7 +151,7 @@ fn check_sarif(sarif: &Value) {
 #[test]
 fn the_full_report_has_each_credential_once_with_its_places() {
     let (repository, first) = repository();
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.max_bytes = 200;
     std::fs::write(repository.path().join("large"), "x".repeat(300)).unwrap();
     let report = Scanner::new(options).unwrap().scan_all(repository.path()).unwrap();

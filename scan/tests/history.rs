@@ -231,7 +231,7 @@ fn blobs_beyond_the_limit_are_named_and_not_read() {
     let repository = Repository::new();
     repository.write("big", &format!("{}{}", "x\n".repeat(2000), token(15)));
     repository.commit("big", MONDAY);
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.max_bytes = 1000;
     let report = Scanner::new(options).unwrap().scan_history(repository.path()).unwrap();
     assert_eq!(report.outcome(), Outcome::Partial);

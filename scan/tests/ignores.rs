@@ -11,7 +11,7 @@ use crate::{RULE, Repository, places, token};
 const KEY: &str = "key 0b9d3c5e7f11223344556677889900aabbccddeeff00112233445566778899ab\n";
 
 fn scan_with(ignores: &[(&str, &str)], text: &str) -> Report {
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.ignore = IgnoreList::on(NaiveDate::from_ymd_opt(2026, 6, 15).unwrap());
     for (name, entries) in ignores {
         options.ignore.add(name, entries);
@@ -91,7 +91,7 @@ fn the_baseline_of_detect_secrets_is_one() {
         digest(7),
         digest(8)
     );
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.baseline = Baseline::parse(baseline.as_bytes()).unwrap();
     let report = Scanner::new(options).unwrap().scan_tree_as(folder.path(), "".as_ref()).unwrap();
     assert_eq!(places(&report), [(RULE, "f", 2, ""), (RULE, "f", 3, "")]);
@@ -99,7 +99,7 @@ fn the_baseline_of_detect_secrets_is_one() {
 
 fn with_config(config: &str) -> Result<Scanner, String> {
     let nothing = |_: &str| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.config = Config::parse(config, "c.toml", &nothing).map_err(|error| error.to_string())?;
     Scanner::new(options).map_err(|error| error.to_string())
 }
@@ -215,7 +215,7 @@ fn an_organisation_is_extended_and_deeper_files_are_not_read() {
         &read,
     )
     .unwrap();
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.config = own.over(organisation);
     let text = format!("ONE TWO THREE ORG GO-NE {}\n", token(1));
     let report = Scanner::new(options).unwrap().scan_bytes("f", text.as_bytes());

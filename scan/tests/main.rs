@@ -36,7 +36,7 @@ fn token(number: u8) -> String {
 }
 
 fn scanner() -> Scanner {
-    Scanner::new(Options::new().unwrap()).unwrap()
+    Scanner::new(Options::usual()).unwrap()
 }
 
 /// A repository in a temporary folder, driven by the real git with no configuration of the machine's.

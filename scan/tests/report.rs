@@ -72,7 +72,7 @@ fn hostile_names_reach_no_terminal() {
 fn an_old_report_is_a_baseline_redacted_or_not() {
     let old = scanner().scan_bytes("f", format!("{}\n", token(4)).as_bytes());
     for redaction in [Redaction::FULL, Redaction::percent(0), Redaction::percent(40)] {
-        let mut options = Options::new().unwrap();
+        let mut options = Options::usual();
         options.baseline = Baseline::parse(json(&old, redaction).as_bytes()).unwrap();
         let scanner = Scanner::new(options).unwrap();
         assert_eq!(scanner.scan_bytes("f", format!("{}\n", token(4)).as_bytes()).outcome(), Outcome::Clean);
@@ -88,7 +88,7 @@ fn an_earlier_report_in_the_tree_is_left_out_when_named() {
     let old = folder.path().join("report.json");
     std::fs::write(&old, token(6)).unwrap();
     assert_eq!(scanner().scan_tree(folder.path()).unwrap().findings.len(), 1);
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.leave_out = vec![old];
     assert_eq!(Scanner::new(options).unwrap().scan_tree(folder.path()).unwrap().outcome(), Outcome::Clean);
 }

@@ -34,7 +34,7 @@ fn scanner(values: &[&str]) -> (Scanner, Asked) {
         seen.lock().unwrap().extend_from_slice(batch);
         Ok(batch.iter().filter_map(|fingerprint| Some((*fingerprint, secrets.get(fingerprint)?.clone()))).collect())
     };
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.lookup = Some(StoreLookup::new(filter, Box::new(confirm)));
     (Scanner::new(options).unwrap(), asked)
 }
@@ -97,7 +97,7 @@ fn planted_values_are_all_found_and_nothing_else() {
 fn a_store_that_cannot_be_asked_makes_the_answer_partial() {
     let key = FingerprintKey::new("7", Protected::copy_of(&[9; 32]));
     let filter = Filter::open(&Filter::reply(&key, &[key.fingerprint(b"tlk_canary_down")])).unwrap();
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.lookup = Some(StoreLookup::new(filter, Box::new(|_| Err("sealed".to_owned()))));
     let report = Scanner::new(options).unwrap().scan_bytes("f", b"tlk_canary_down\n");
     assert_eq!(report.outcome(), Outcome::Partial);

@@ -23,7 +23,7 @@ fn gitignore_is_honoured_unless_told() {
     std::fs::write(root.join("build/out"), token(2)).unwrap();
     std::fs::write(root.join(".hidden"), token(3)).unwrap();
     assert_eq!(files(&scanner().scan_tree(root).unwrap(), root), [".hidden"]);
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.honour_ignore_files = false;
     assert_eq!(files(&Scanner::new(options).unwrap().scan_tree(root).unwrap(), root), [".hidden", "build/out"]);
 }
@@ -82,7 +82,7 @@ fn links_to_files_are_followed_when_told_and_nothing_else_is() {
     ] {
         std::os::unix::fs::symlink(target, root.join(link)).unwrap();
     }
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.follow_symlinks = true;
     let report = Scanner::new(options).unwrap().scan_tree_as(&root, Path::new("")).unwrap();
     let outside = around.join("beside/outside").display().to_string();
@@ -149,7 +149,7 @@ fn words_in_binary_files_and_wide_text_are_read() {
 fn files_beyond_the_limit_make_the_answer_partial() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("big"), "x\n".repeat(1000)).unwrap();
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.max_bytes = 1000;
     let report = Scanner::new(options).unwrap().scan_tree(folder.path()).unwrap();
     assert_eq!(report.outcome(), Outcome::Partial);
@@ -176,7 +176,7 @@ fn one_file_is_a_tree() {
 fn comments_allow_the_lines_they_stand_in() {
     let text = format!("{} // gitleaks:allow\n{} # turnlock:allow\n{}\n", token(1), token(2), token(3));
     assert_eq!(places(&scanner().scan_bytes("f", text.as_bytes())), [(RULE, "f", 3, "")]);
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.honour_comments = false;
     assert_eq!(Scanner::new(options).unwrap().scan_bytes("f", text.as_bytes()).findings.len(), 3);
 }
@@ -185,7 +185,7 @@ fn comments_allow_the_lines_they_stand_in() {
 fn a_scan_that_ran_out_of_time_says_what_it_did_not_read() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file"), token(1)).unwrap();
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.deadline = Some(std::time::Instant::now());
     let report = Scanner::new(options).unwrap().scan_tree(folder.path()).unwrap();
     assert_eq!((report.outcome(), &report.coverage.omissions[0].why), (Outcome::Partial, &Why::OutOfTime));
@@ -204,7 +204,7 @@ fn a_file_larger_than_memory_should_hold_is_read_in_windows() {
     file.seek(SeekFrom::Start(300 << 20)).unwrap();
     write!(file, " {}\nend {}", token(31), token(32)).unwrap();
     drop(file);
-    let mut options = Options::new().unwrap();
+    let mut options = Options::usual();
     options.max_bytes = u64::MAX;
     let report = Scanner::new(options).unwrap().scan_tree(&path).unwrap();
     let lines: Vec<u32> = report.findings.iter().map(|finding| finding.place.start_line).collect();

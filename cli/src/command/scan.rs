@@ -117,7 +117,7 @@ pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome,
 }
 
 fn options(settings: &Settings, target: &Target<'_>, lookup: Option<StoreLookup>) -> Result<Options, ScanFailure> {
-    let mut options = Options::new()?;
+    let mut options = Options::usual();
     options.honour_ignore_files = !settings.no_ignore && !settings.as_gitleaks;
     options.follow_symlinks = settings.follow_symlinks;
     options.honour_comments = !settings.ignore_allow;

@@ -18,7 +18,7 @@ pub(super) fn find(text: &[u8]) -> Vec<Encoded> {
         // A credential is written in characters of ASCII.
         if is_readable(&decoded) && decoded.iter().any(u8::is_ascii_graphic) {
             let notation = if percent { Notation::Percent } else { Notation::Unicode };
-            found.push(Encoded { span: start..done, notation, decoded });
+            found.push(Encoded { span: start..done, notation, is_packed: false, decoded });
         }
     }
     found

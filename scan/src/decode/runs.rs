@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::{Encoded, Notation, is_readable};
+use super::{Encoded, Notation, is_readable, packed};
 use crate::text;
 
 /// Shortest run that is tried. What is shorter says less than twelve bytes.
@@ -27,6 +27,7 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIEN
 /// Calls `visit` with each run of `text` that says something readable, in order.
 pub(super) fn each(text: &[u8], mut visit: impl FnMut(Encoded)) {
     let mut at = 0;
+    let mut room = packed::MAX_BYTES;
     // Lines before this place were tried together.
     let mut tried = 0;
     // A run of sixteen has a byte at every sixteenth place: most of a text is passed over without being looked at.
@@ -53,13 +54,13 @@ pub(super) fn each(text: &[u8], mut visit: impl FnMut(Encoded)) {
                 .copied()
                 .filter(|byte| !byte.is_ascii_whitespace())
                 .collect();
-            if let Some(decoded) = base64_of(&joined) {
+            if let Some((decoded, is_packed)) = base64_of(&joined, &mut room) {
                 at = lines.end;
-                visit(Encoded { span: padded(text, lines), notation: Notation::Base64, decoded });
+                visit(Encoded { span: padded(text, lines), notation: Notation::Base64, is_packed, decoded });
                 continue;
             }
         }
-        if let Some(encoded) = decode(text, &run) {
+        if let Some(encoded) = decode(text, &run, &mut room) {
             visit(encoded);
             continue;
         }
@@ -70,7 +71,7 @@ pub(super) fn each(text: &[u8], mut visit: impl FnMut(Encoded)) {
             from = span.end + 1;
             if span.len() >= MIN_RUN
                 && span != run
-                && let Some(encoded) = decode(text, &span)
+                && let Some(encoded) = decode(text, &span, &mut room)
             {
                 visit(encoded);
             }
@@ -117,40 +118,42 @@ fn padded(text: &[u8], run: Range<usize>) -> Range<usize> {
     run.start..run.end + padding
 }
 
-fn decode(text: &[u8], run: &Range<usize>) -> Option<Encoded> {
+fn decode(text: &[u8], run: &Range<usize>, room: &mut usize) -> Option<Encoded> {
     let bytes = text.get(run.clone())?;
     let digits = bytes.strip_prefix(b"0x").unwrap_or(bytes);
     if digits.len() >= MIN_HEX
         && digits.len().is_multiple_of(2)
         && digits.iter().all(u8::is_ascii_hexdigit)
-        && let Some(decoded) = hex::decode(digits).ok().and_then(readable)
+        && let Some((decoded, is_packed)) = hex::decode(digits).ok().and_then(|bytes| readable(bytes, room))
     {
-        return Some(Encoded { span: run.clone(), notation: Notation::Hex, decoded });
+        return Some(Encoded { span: run.clone(), notation: Notation::Hex, is_packed, decoded });
     }
-    let decoded = base64_of(bytes)?;
-    Some(Encoded { span: padded(text, run.clone()), notation: Notation::Base64, decoded })
+    let (decoded, is_packed) = base64_of(bytes, room)?;
+    Some(Encoded { span: padded(text, run.clone()), notation: Notation::Base64, is_packed, decoded })
 }
 
-/// What a run without padding says in base64, if that is text.
-fn base64_of(run: &[u8]) -> Option<Vec<u8>> {
+/// What a run without padding says in base64, if that is text, and whether it was compressed.
+fn base64_of(run: &[u8], room: &mut usize) -> Option<(Vec<u8>, bool)> {
     let engine = if run.iter().any(|byte| matches!(byte, b'-' | b'_')) { &URL_SAFE } else { &STANDARD };
     // Nearly all runs are words or numbers, which a look at the first bytes tells.
     let mut head = [0; 12];
     engine.decode_slice(run.get(..MIN_RUN)?, &mut head).ok()?;
     let likely = head.iter().filter(|byte| matches!(byte, 0 | b'\t' | b'\n' | b'\r' | b' '..=b'~')).count();
-    if likely < 9 {
+    if likely < 9 && !packed::is_packed(&head) {
         return None;
     }
     // A single character more cannot be the whole of anything.
     let whole = run.len() - usize::from(run.len() % 4 == 1);
-    readable(engine.decode(run.get(..whole)?).ok()?)
+    readable(engine.decode(run.get(..whole)?).ok()?, room)
 }
 
-/// `bytes` as text, from UTF-16 if they are that.
-fn readable(bytes: Vec<u8>) -> Option<Vec<u8>> {
+/// `bytes` as text, out of compressed data and from UTF-16 if they are that; and whether they were compressed.
+fn readable(bytes: Vec<u8>, room: &mut usize) -> Option<(Vec<u8>, bool)> {
+    let is_packed = packed::is_packed(&bytes);
+    let bytes = if is_packed { packed::unpack(&bytes, room) } else { bytes };
     let text = match text::from_wide(&bytes) {
         Some(text) => text,
         None => bytes,
     };
-    is_readable(&text).then_some(text)
+    is_readable(&text).then_some((text, is_packed))
 }

@@ -4,7 +4,6 @@ use std::io;
 use std::path::PathBuf;
 
 use turnlock_scan::config::ConfigError;
-use turnlock_scan::rule::RuleError;
 use turnlock_scan::{BadOption, ScanError};
 
 use crate::failure::Failure;
@@ -12,9 +11,6 @@ use crate::failure::Failure;
 /// Why a scan came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ScanFailure {
-    /// The rules that came with the program cannot be used.
-    #[error(transparent)]
-    Rules(#[from] RuleError),
     /// Nothing could be scanned.
     #[error(transparent)]
     Scan(#[from] ScanError),
