@@ -4,6 +4,7 @@
 //! ([`writer`]). Health, seal status and leader are not recorded: probes ask for them all the time and they reveal nothing.
 
 mod device;
+mod end;
 mod entry;
 mod file;
 mod tail;
@@ -17,7 +18,7 @@ use arc_swap::ArcSwapOption;
 use ring::hmac;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use tokio::sync::{oneshot, watch};
-use turnlock_core::audit::{Digest, Kind};
+use turnlock_core::audit::{Chain, Digest, Kind};
 
 use crate::barrier::Barrier;
 use crate::clock::SharedClock;
@@ -49,6 +50,8 @@ pub struct AuditConfig {
 pub struct Audit {
     config: Option<AuditConfig>,
     writer: Option<Writer>,
+    /// Whether it is a file, which can be read again, and no pipe.
+    is_file: bool,
     keys: ArcSwapOption<Keys>,
     deadline: Duration,
 }
@@ -72,14 +75,15 @@ pub struct Written(Option<(u64, watch::Receiver<writer::Synced>)>);
 impl Audit {
     /// Records nothing. For tests and development.
     pub fn dangerous_without_device() -> Self {
-        Self { config: None, writer: None, keys: ArcSwapOption::empty(), deadline: DEADLINE }
+        Self { config: None, writer: None, is_file: false, keys: ArcSwapOption::empty(), deadline: DEADLINE }
     }
 
     /// Opens the device, continues the chain that its file holds, and starts its threads.
     pub fn open(config: AuditConfig, clock: SharedClock) -> Result<Self, OpenError> {
         let file = file::AuditFile::open(&config, &clock)?;
+        let is_file = file.regular;
         let writer = Some(Writer::start(file, clock)?);
-        Ok(Self { config: Some(config), writer, keys: ArcSwapOption::empty(), deadline: DEADLINE })
+        Ok(Self { config: Some(config), writer, is_file, keys: ArcSwapOption::empty(), deadline: DEADLINE })
     }
 
     /// Takes the keys of an open barrier; from here on records carry hashes and checkpoints are signed.
@@ -144,6 +148,10 @@ impl Audit {
     pub async fn answer(&self, entry: &Entry, written: &Written) -> Result<(), Error> {
         let Some(writer) = &self.writer else { return Ok(()) };
         self.write(writer, Kind::Answer, entry.members()?).await?;
+        self.on_disk(writer, written).await
+    }
+
+    async fn on_disk(&self, writer: &Writer, written: &Written) -> Result<(), Error> {
         let Some((ticket, synced)) = &written.0 else { return Ok(()) };
         let mut synced = synced.clone();
         let waited = synced.wait_for(|state| state.failed || state.ticket >= *ticket);
@@ -171,13 +179,16 @@ impl Audit {
         }
     }
 
-    /// Signs, syncs and ends the device. Waits for its thread up to the deadline.
-    pub async fn close(&self) {
-        let Some(writer) = &self.writer else { return };
+    /// Signs, syncs and ends the device. Waits for its thread up to the deadline. Answers the end of the chain.
+    pub async fn close(&self) -> Option<Chain> {
         let (done, closed) = oneshot::channel();
-        writer.order(Order::Close(done));
-        if tokio::time::timeout(self.deadline, closed).await.is_err() {
-            tracing::error!("the audit device did not end in time; its last checkpoint may be missing");
+        self.writer.as_ref()?.order(Order::Close(done));
+        match tokio::time::timeout(self.deadline, closed).await {
+            Ok(end) => end.ok(),
+            Err(_) => {
+                tracing::error!("the audit device did not end in time; its last checkpoint may be missing");
+                None
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A server as a process: opens what the configuration names, listens, and ends in order.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::Router;
@@ -25,6 +25,8 @@ use crate::store::{LogStore, MemoryStore, Store, StoreError};
 
 /// How long requests under way may take once the end was asked for.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How often the store is told how far the audit goes, while there are new records.
+const AUDIT_END_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Why a server does not start. Each says what to look at.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +101,7 @@ impl Process {
             process.bind(&listener.bind, &listener.limits).await?;
         }
         server.unseal_itself().await.map_err(StartError::Unseal)?;
+        tokio::spawn(keep_end_of_audit(Arc::downgrade(&server)));
         Ok(process)
     }
 
@@ -157,9 +160,20 @@ impl Process {
         let _ = ending.send(true);
         while tasks.join_next().await.is_some() {}
         // The signer of the last checkpoint goes with the keys, so the audit is closed before them.
-        self.server.audit.close().await;
+        self.server.audit.close_and_keep_end(&self.server.barrier).await;
         self.server.seal();
         Ok(self.server.barrier.close().await?)
+    }
+}
+
+/// Lets the store know every while how far the audit goes.
+async fn keep_end_of_audit(server: Weak<Server>) {
+    loop {
+        tokio::time::sleep(AUDIT_END_INTERVAL).await;
+        let Some(server) = server.upgrade() else { return };
+        if !server.barrier.is_sealed() {
+            server.audit.keep_end(&server.barrier).await;
+        }
     }
 }
 

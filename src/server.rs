@@ -158,6 +158,7 @@ impl Server {
 
     async fn build_parts(&self) -> Result<Parts, Error> {
         self.audit.unlock(&self.barrier)?;
+        self.audit.check_end(&self.barrier).await?;
         let mounts = Mounts::open(&self.barrier, sys::default_mounts).await?;
         let policies = Policies::open(&self.barrier).await?;
         let tokens = Tokens::open(&self.barrier, self.clock.clone(), self.settings.lifetimes).await?;

@@ -16,6 +16,7 @@ const EXPOSE: &[&str] = &[
     "cli/src/output.rs",
     "core/src/finding.rs",
     "scan/src/",
+    "src/audit/end.rs",
     "src/audit/entry.rs",
     "src/barrier.rs",
     "src/barrier/",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ring::signature::KeyPair as _;
-use turnlock_core::audit::Kind;
+use turnlock_core::audit::{Chain, Kind};
 
 use super::Keys;
 use super::file::AuditFile;
@@ -151,19 +151,32 @@ impl Device {
             }
             None => "\"event\":\"sealed\"".to_owned(),
         };
-        if let Err(error) = self.file.notice(&self.clock, &event) {
-            shared.stumble(&error);
-        }
+        self.notice(shared, &event);
         self.keys = keys;
     }
 
-    /// Signs, syncs and lets another process have the file.
-    pub(super) fn close(&mut self, shared: &Shared) {
+    /// Writes what happened to the audit itself. `members`: JSON members without braces.
+    pub(super) fn notice(&mut self, shared: &Shared, members: &str) {
+        if let Err(error) = self.file.notice(&self.clock, members) {
+            shared.stumble(&error);
+        }
+    }
+
+    /// The end of the chain, and the ticket that brings all of it to the disk.
+    pub(super) fn end(&mut self, shared: &Shared) -> (u64, Chain) {
+        self.ticket += 1;
+        shared.covered(self.ticket);
+        (self.ticket, self.file.chain)
+    }
+
+    /// Signs, syncs and lets another process have the file. Answers the end of the chain.
+    pub(super) fn close(&mut self, shared: &Shared) -> Chain {
         self.sign(shared);
         if let Err(error) = self.file.handle().sync_data() {
             tracing::error!(error = &error as &dyn std::error::Error, "the audit file could not be synced at its end");
         }
         self.file.unlock();
+        self.file.chain
     }
 
     fn sign(&mut self, shared: &Shared) {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{oneshot, watch};
-use turnlock_core::audit::Kind;
+use turnlock_core::audit::{Chain, Kind};
 
 use super::Keys;
 use super::device::Device;
@@ -49,7 +49,10 @@ pub(super) struct Record {
 pub(super) enum Order {
     Keys(Option<Arc<Keys>>),
     Reopen,
-    Close(oneshot::Sender<()>),
+    /// Asks for the end of the chain and for the ticket that brings all of it to the disk.
+    End(oneshot::Sender<(u64, Chain)>),
+    Notice(String),
+    Close(oneshot::Sender<Chain>),
 }
 
 /// Why a record was not written.
@@ -271,6 +274,9 @@ impl Shared {
                 match order {
                     Order::Keys(keys) => device.change_keys(self, keys),
                     Order::Reopen => device.check_soon(),
+                    // Who asked may have given up at his deadline.
+                    Order::End(asked) => drop(asked.send(device.end(self))),
+                    Order::Notice(members) => device.notice(self, &members),
                     Order::Close(done) => closing = Some(done),
                 }
             }
@@ -279,12 +285,12 @@ impl Shared {
         let mut device = self.device.lock();
         let records = self.queue.lock().take_records();
         device.write(self, records);
-        device.close(self);
+        let end = device.close(self);
         drop(device);
         self.wish.lock().closed = true;
         self.sync_wake.notify_one();
         if let Some(done) = closing {
-            let _ = done.send(());
+            let _ = done.send(end);
         }
     }
 
@@ -320,6 +326,11 @@ impl Shared {
     pub(super) fn written(&self, ticket: u64) {
         self.hangs.store(false, Ordering::Relaxed);
         *self.trouble.lock() = None;
+        self.wish.lock().written = ticket;
+    }
+
+    /// Notes that a ticket stands for all that is in the file.
+    pub(super) fn covered(&self, ticket: u64) {
         self.wish.lock().written = ticket;
     }
 

@@ -109,6 +109,45 @@ async fn a_deleted_audit_file_is_noticed() {
     wait_for("a line in the log", async || instance.log().to_lowercase().contains("audit").then_some(())).await;
 }
 
+/// A chain that was shortened by whole records is sound in itself, so the store remembers how far it went.
+#[tokio::test]
+async fn records_cut_off_while_the_server_is_stopped_are_missed() {
+    const LOST: &str = "records that the store knows of are missing before this one";
+    let mut instance = with_mounts().await;
+    let audit = |instance: &Instance| std::fs::read_to_string(instance.audit_path()).unwrap();
+    done(instance.as_root().put("plain/hidden", json!({"value": 1})).await);
+    // A stop, a kill and a seal lose nothing, and nothing is said to be lost.
+    assert!(instance.stop().success());
+    for _ in 0..2 {
+        instance.spawn().await;
+        instance.unseal().await;
+        done(instance.as_root().put("plain/seen", json!({"value": 1})).await);
+        instance.kill();
+    }
+    instance.spawn().await;
+    instance.unseal().await;
+    done(post(&instance.as_root(), "sys/seal", json!({})).await);
+    instance.unseal().await;
+    assert!(!audit(&instance).contains(LOST) && !instance.log().contains("lost records"), "{}", instance.log());
+    assert!(instance.stop().success());
+
+    let whole = audit(&instance);
+    let kept = whole.find("plain/hidden").map(|at| whole[..at].rfind('\n').unwrap() + 1).unwrap();
+    std::fs::write(instance.audit_path(), &whole[..kept]).unwrap();
+    instance.spawn().await;
+    instance.unseal().await;
+    assert!(instance.log().contains("the audit lost records"), "{}", instance.log());
+    wait_for("a record of it", async || audit(&instance).contains(LOST).then_some(())).await;
+    assert!(instance.stop().success());
+    // Without the server nobody can tell.
+    let verified = Command::new(BINARY).args(["audit", "verify"]).arg(instance.audit_path()).output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    // It is said once.
+    instance.spawn().await;
+    instance.unseal().await;
+    assert_eq!(audit(&instance).matches(LOST).count(), 1);
+}
+
 #[tokio::test]
 async fn after_a_full_disk_the_next_record_stands_alone() {
     // A file system of its own needs the right to mount one; without it a limit on the size of files does the same.

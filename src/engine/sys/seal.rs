@@ -136,6 +136,7 @@ fn admit(server: &Server, unsealing: &mut Unsealing) -> Result<(), Error> {
 async fn seal(call: &Call) -> Result<Response, Error> {
     let mut unsealing = call.server.unsealing.lock().await;
     unsealing.rekeying = None;
+    call.server.audit.keep_end(&call.server.barrier).await;
     call.server.seal();
     Ok(Response::done())
 }
