@@ -10,10 +10,7 @@ async fn a_token_without_policies_may_do_nothing() {
     let instance = with_mounts().await;
     done(instance.as_root().put("plain/a", json!({"a": 1})).await);
     for rules in ["", r#"path "plain/*" { capabilities = [] }"#, r#"path "plain/a" { }"#] {
-        let (status, _) = instance.as_root().put("sys/policies/acl/empty", json!({"policy": rules})).await;
-        if status == 400 {
-            continue;
-        }
+        write_policy(&instance, "empty", rules).await;
         let auth = token_with(&instance, json!({"policies": ["empty", "missing"], "no_default_policy": true})).await;
         let holder = instance.api(&text(&auth["client_token"]));
         for path in ["plain/a", "secret/data/a", "sys/mounts", "auth/token/lookup-self", "cubbyhole/a"] {
@@ -26,14 +23,20 @@ async fn a_token_without_policies_may_do_nothing() {
 async fn a_role_that_asks_for_no_proof_is_refused() {
     let instance = with_mounts().await;
     enable_auth(&instance, "approle", "approle").await;
-    let (status, answer) = post(&instance.as_root(), "auth/approle/role/open", json!({"bind_secret_id": false})).await;
-    if status != 400 {
-        let role_id = instance.as_root().get("auth/approle/role/open/role-id").await.1["data"]["role_id"].clone();
-        let (status, answer) = post(&instance.api(""), "auth/approle/login", json!({"role_id": role_id})).await;
-        assert_eq!(status, 400, "a role id alone logs in: {answer}");
-    } else {
-        assert!(answer["errors"].is_array());
+    let root = instance.as_root();
+    let unbound = json!({"bind_secret_id": false});
+    let (status, answer) = post(&root, "auth/approle/role/open", unbound.clone()).await;
+    assert_eq!(status, 400, "{answer}");
+    assert!(answer["errors"].to_string().contains("at least one constraint"), "{answer}");
+    assert_eq!(root.get("auth/approle/role/open").await.0, 404, "a role was left behind");
+    // Nor does one that asked for it stop asking.
+    done(post(&root, "auth/approle/role/closed", json!({"token_policies": ["default"]})).await);
+    for path in ["auth/approle/role/closed", "auth/approle/role/closed/bind-secret-id"] {
+        assert_eq!(post(&root, path, unbound.clone()).await.0, 400, "{path}");
     }
+    let role_id = root.get("auth/approle/role/closed/role-id").await.1["data"]["role_id"].clone();
+    let (status, answer) = post(&instance.api(""), "auth/approle/login", json!({"role_id": role_id})).await;
+    assert_eq!(status, 400, "a role id alone logs in: {answer}");
 }
 
 #[tokio::test]
