@@ -3,7 +3,7 @@
 #
 #   TURNLOCK_ADDR=… TURNLOCK_TOKEN=… examples/rotate_into_file.sh secret/app/db password /run/app/db-password
 #
-# The file is replaced at once, never half written. With "pid_file" in the target the service also gets a SIGHUP.
+# The file lies in a folder that the agent was given: `target_dirs` in the server's stanza `agent`, or -target-dir. It is replaced at once, never half written. With "pid_file" in the target the service also gets a SIGHUP.
 set -euo pipefail
 secret=$1 field=$2 file=$3
 printf '[{"name": "file", "type": "file", "path": "%s", "mode": "0600"}]' "$file" |

@@ -35,5 +35,10 @@ audit "file" {
 #   current_key = "credential://turnlock-seal"
 # }
 
+# Rotations of the agent inside the server may replace files in these folders, and in no others.
+agent {
+  target_dirs = ["/run/app"]
+}
+
 default_lease_ttl = "1h"
 max_lease_ttl     = "768h"

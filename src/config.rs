@@ -35,6 +35,8 @@ pub struct Config {
     pub cluster_name: String,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: LogLevel,
+    /// Folders in which the agent inside the server may replace files of targets; absolute.
+    pub target_dirs: Vec<PathBuf>,
     /// Leaves memory unlocked. Without it a server that cannot lock its memory does not start.
     pub disable_mlock: bool,
     /// Places of settings that have no effect here, to be named at the start.
@@ -251,6 +253,7 @@ impl Config {
             api_addr: None,
             cluster_name: "turnlock-dev".to_owned(),
             log_level: LogLevel::Info,
+            target_dirs: Vec::new(),
             disable_mlock: true,
             without_effect: Vec::new(),
         }

@@ -11,7 +11,12 @@ use crate::harness::{Instance, Running, free_port, on_path, text, top};
 
 /// A server with a secret and a workload that may read it.
 async fn with_workload() -> (Instance, String, String) {
-    let instance = Instance::start().await;
+    with_workload_and("").await
+}
+
+/// The same, with more lines of configuration.
+async fn with_workload_and(extra: &str) -> (Instance, String, String) {
+    let instance = Instance::start_with(extra).await;
     let root = instance.as_root();
     root.put("sys/mounts/secret", json!({"type": "kv", "options": {"version": "2"}})).await;
     root.put("secret/data/app/db", json!({"data": {"user": "svc", "password": "tlk_canary_example"}})).await;
@@ -64,8 +69,10 @@ async fn the_workload_logs_in_reads_its_secret_and_revokes_its_token() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_script_rotates_into_a_file_that_only_its_owner_reads() {
     use std::os::unix::fs::PermissionsExt as _;
-    let (instance, ..) = with_workload().await;
-    let file = instance.dir.path().join("db-password");
+    let folder = tempfile::tempdir().unwrap();
+    let extra = format!("agent {{ target_dirs = [\"{}\"] }}", folder.path().display());
+    let (instance, ..) = with_workload_and(&extra).await;
+    let file = folder.path().join("db-password");
     let output = Command::new(top().join("examples/rotate_into_file.sh"))
         .args(["secret/app/db", "password"])
         .arg(&file)

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::client::{Client, ClientError};
 use crate::due::Work;
-use crate::push::{self, Payload};
+use crate::push::{self, Folders, Payload};
 use crate::rotator::{Generate, Rotator as _};
 
 /// A report as the server takes it.
@@ -37,10 +37,10 @@ struct Done {
 }
 
 /// Does step after step until the attempt ends, waits, fails, or somebody else has taken it over.
-pub(crate) async fn drive(client: &Client, mut work: Work) -> Result<(), ClientError> {
+pub(crate) async fn drive(client: &Client, mut work: Work, folders: &Folders) -> Result<(), ClientError> {
     loop {
         let begun = Instant::now();
-        let done = step(&work).await;
+        let done = step(&work, folders).await;
         let outcome = match (&done.failure, done.waiting) {
             (Some(_), _) => "failed",
             (None, true) => "waiting",
@@ -69,17 +69,17 @@ pub(crate) async fn drive(client: &Client, mut work: Work) -> Result<(), ClientE
     }
 }
 
-async fn step(work: &Work) -> Done {
+async fn step(work: &Work, folders: &Folders) -> Done {
     match work.attempt.step {
         Step::Create => match create(work).await {
             Ok(value) => Done { value: Some(value), ..Done::default() },
             Err(failure) => Done { failure: Some(failure), ..Done::default() },
         },
-        Step::Push => hand_out(work).await,
+        Step::Push => hand_out(work, folders).await,
         Step::Settle => {
             let left = work.rotation.targets.iter().any(|target| !work.attempt.acknowledged.contains(&target.name));
             // A target that lost its answer on the way is asked again; pushing twice does no harm.
-            if left { Done { waiting: true, ..hand_out(work).await } } else { Done::default() }
+            if left { Done { waiting: true, ..hand_out(work, folders).await } } else { Done::default() }
         }
         Step::Set | Step::Test | Step::Promote | Step::Retire | Step::Prove => Done::default(),
     }
@@ -92,7 +92,7 @@ async fn create(work: &Work) -> Result<Zeroizing<String>, Failure> {
 }
 
 /// Pushes to every target that has not acknowledged, in the order of the definition.
-async fn hand_out(work: &Work) -> Done {
+async fn hand_out(work: &Work, folders: &Folders) -> Done {
     let mut done = Done::default();
     let (Some(value), Some(version)) = (&work.value, work.attempt.version) else {
         return Done { failure: Some(Failure::Malformed), ..done };
@@ -105,7 +105,7 @@ async fn hand_out(work: &Work) -> Done {
         attempt: work.attempt.id.clone(),
     };
     for target in work.rotation.targets.iter().filter(|target| !work.attempt.acknowledged.contains(&target.name)) {
-        match push::push(target, &payload, now()).await {
+        match push::push(target, &payload, folders, now()).await {
             Ok(_) => done.acknowledged.push(target.name.clone()),
             Err(error) => {
                 tracing::warn!(target.name = %target.name, error = %error, "a target did not take the new version");

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::client::{Client, ClientError};
 use crate::drive::drive;
+use crate::push::Folders;
 
 /// Pause between two claims when nothing is due.
 pub const POLL: Duration = Duration::from_millis(500);
@@ -20,6 +21,7 @@ pub struct Agent {
     client: Client,
     name: String,
     pool: String,
+    folders: Folders,
 }
 
 /// One claimed attempt, with what its step needs.
@@ -33,7 +35,14 @@ pub(crate) struct Work {
 impl Agent {
     /// An agent that works through `client` on rotations of `pool` and on those of no pool.
     pub fn new(client: Client, name: impl Into<String>, pool: impl Into<String>) -> Self {
-        Self { client, name: name.into(), pool: pool.into() }
+        Self { client, name: name.into(), pool: pool.into(), folders: Folders::default() }
+    }
+
+    /// The same, which may replace files in these folders; without them in none.
+    #[must_use]
+    pub fn writing_into(mut self, folders: Folders) -> Self {
+        self.folders = folders;
+        self
     }
 
     /// Claims and drives attempts until the future is dropped. An error is logged and tried again later: an agent that
@@ -64,7 +73,7 @@ impl Agent {
         if reply.data().is_none() {
             return Ok(false);
         }
-        drive(&self.client, reply.data_as()?).await?;
+        drive(&self.client, reply.data_as()?, &self.folders).await?;
         Ok(true)
     }
 }

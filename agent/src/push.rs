@@ -2,7 +2,10 @@
 //! it answers is bounded, never logged, and becomes one of a few classes.
 
 pub mod file;
+mod folders;
 pub mod webhook;
+
+pub use folders::Folders;
 
 use turnlock_core::Protected;
 use turnlock_core::consumer::{Place, Target};
@@ -52,6 +55,9 @@ pub enum PushError {
         /// Why.
         reason: &'static str,
     },
+    /// A file in none of the folders that the agent may use, or behind a symbolic link in one.
+    #[error("file is in no folder that this agent was given: -target-dir, or target_dirs in the stanza agent")]
+    Folder,
     /// The file is there and not ours.
     #[error("file is not turnlock's own: set adopt to take it over")]
     NotOwned,
@@ -77,13 +83,19 @@ impl PushError {
             Self::Refused { .. } => Failure::Refused,
             Self::Malformed => Failure::Malformed,
             Self::File(_) | Self::Signal => Failure::Local,
-            Self::Address { .. } | Self::NotOwned | Self::Definition { .. } => Failure::Misconfigured,
+            Self::Address { .. } | Self::Folder | Self::NotOwned | Self::Definition { .. } => Failure::Misconfigured,
         }
     }
 }
 
-/// Hands `payload` to `target`. Repeating it does no harm. `now`: seconds since 1970, for the signature.
-pub async fn push(target: &Target, payload: &Payload, now: i64) -> Result<Acknowledgement, PushError> {
+/// Hands `payload` to `target`. Repeating it does no harm. `folders`: where files may be written. `now`: seconds since
+/// 1970, for the signature.
+pub async fn push(
+    target: &Target,
+    payload: &Payload,
+    folders: &Folders,
+    now: i64,
+) -> Result<Acknowledgement, PushError> {
     match &target.place {
         Place::Webhook { url, signing_key, ca_file } => {
             let hook = webhook::Webhook { url, signing_key: signing_key.0.as_bytes(), ca_file: ca_file.as_deref() };
@@ -91,8 +103,8 @@ pub async fn push(target: &Target, payload: &Payload, now: i64) -> Result<Acknow
         }
         Place::File { path, mode, pid_file, signal, adopt } => {
             let file = file::FileTarget::parse(path, mode, pid_file.as_deref(), signal.as_deref(), *adopt)?;
-            let (value, version) = (payload.value.duplicate(), payload.version);
-            let written = tokio::task::spawn_blocking(move || file.replace(&value)).await;
+            let (value, version, folders) = (payload.value.duplicate(), payload.version, folders.clone());
+            let written = tokio::task::spawn_blocking(move || file.replace(&value, &folders)).await;
             written.map_err(|_| PushError::File(std::io::Error::other("writer ended early")))??;
             Ok(Acknowledgement { version })
         }

@@ -58,6 +58,7 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         api_addr: root.text("api_addr")?,
         cluster_name: root.text("cluster_name")?.unwrap_or_else(|| "turnlock".to_owned()),
         log_level: log_level(&mut root)?,
+        target_dirs: target_dirs(&mut root)?,
         disable_mlock: root.flag("disable_mlock")?.unwrap_or(false),
         without_effect,
     };
@@ -96,6 +97,22 @@ fn json(literal: Literal) -> Result<Value, ConfigError> {
 fn log_level(root: &mut Stanza) -> Result<LogLevel, ConfigError> {
     let text = root.text("log_level")?.unwrap_or_default();
     LogLevel::parse(&text).ok_or_else(|| root.invalid("log_level", LEVELS))
+}
+
+/// What the agent inside the server may reach of the machine.
+fn target_dirs(root: &mut Stanza) -> Result<Vec<PathBuf>, ConfigError> {
+    let mut folders = Vec::new();
+    for (_, mut stanza) in root.blocks("agent")? {
+        for folder in stanza.list("target_dirs")?.into_iter().map(PathBuf::from) {
+            let dotted = folder.components().any(|part| matches!(part, std::path::Component::ParentDir));
+            if !folder.is_absolute() || dotted {
+                return Err(stanza.invalid("target_dirs", "a list of absolute paths without \"..\""));
+            }
+            folders.push(folder);
+        }
+        stanza.end()?;
+    }
+    Ok(folders)
 }
 
 fn lifetimes(root: &mut Stanza) -> Result<Lifetimes, ConfigError> {

@@ -21,6 +21,7 @@ seal "static" { current_key = "file:///etc/unseal.key" }
 audit "file" { path = "/var/log/audit.log" }
 default_lease_ttl = "1h"
 max_lease_ttl = "24h"
+agent { target_dirs = ["/run/app", "/etc/app"] }
 log_level = "warn"
 "#;
 
@@ -37,6 +38,7 @@ fn a_full_file_is_read_in_hcl() {
     assert_eq!(config.seal, SealSetting::KeyFile("/etc/unseal.key".into()));
     assert_eq!(config.lifetimes.default, Duration::from_secs(3600));
     assert!(config.audit.is_some());
+    assert_eq!(config.target_dirs, [std::path::Path::new("/run/app"), std::path::Path::new("/etc/app")]);
 }
 
 #[test]
@@ -74,6 +76,9 @@ fn what_is_not_supported_is_named_with_its_place() {
         ("default_lease_ttl = \"soon\"", "default_lease_ttl must be a duration"),
         ("max_lease_ttl = \"1m\"\ndefault_lease_ttl = \"1h\"", "default_lease_ttl must be at most"),
         ("log_level = \"loud\"", "log_level must be"),
+        ("agent { target_dirs = [\"run\"] }", "target_dirs in agent must be a list of absolute paths"),
+        ("agent { target_dirs = [\"/run/..\"] }", "target_dirs in agent must be a list of absolute paths"),
+        ("agent { pool = \"x\" }", "pool in agent is not supported"),
         ("disable_mlock = \"maybe\"", "disable_mlock must be true or false"),
         ("storage \"sled\" { path = \"/x\" }", "storage must be one stanza"),
         ("this is no HCL", "line 3: expected"),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{denied, done, holder_of, post, with_mounts};
-use crate::harness::{Api, Instance, wait_for};
+use crate::harness::{Api, Instance, text, wait_for};
 
 /// Everything about one secret and its rotation, and `more` of the definition.
 fn rules(more: &str) -> String {
@@ -49,9 +49,38 @@ async fn who_holds_a_secret_names_nothing_on_the_machine_of_the_agent() {
     // And a definition that is there already is not changed into one that does.
     denied(post(&holder, "rotation/definitions/secret/team/plain", definition(file.clone())).await);
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "theirs");
+}
 
-    let trusted = team(&instance, "trusted", r#", "sudo""#).await;
-    done(post(&trusted, "rotation/definitions/secret/team/trusted", definition(file)).await);
-    done(post(&trusted, "rotation/run/secret/team/trusted", json!({})).await);
-    wait_for("the file", async || std::fs::read_to_string(&victim).ok().filter(|text| text != "theirs")).await;
+/// `sudo` on a definition is not the right to write whatever the server's user may write.
+#[tokio::test]
+async fn who_may_name_a_file_names_one_in_the_folders_of_the_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let given = folder.path().join("given");
+    std::fs::create_dir(&given).unwrap();
+    let victim = folder.path().join("victim");
+    std::fs::write(&victim, "theirs").unwrap();
+    std::os::unix::fs::symlink(folder.path(), given.join("away")).unwrap();
+    let instance = Instance::start_with(&format!("agent {{ target_dirs = [\"{}\"] }}", given.display())).await;
+    super::mount(&instance, "secret", json!({"type": "kv", "options": {"version": "2"}})).await;
+    let holder = team(&instance, "trusted", r#", "sudo""#).await;
+    let rotate = async |path: &std::path::Path| {
+        let target = json!({"name": "a", "type": "file", "path": path, "adopt": true});
+        done(post(&holder, "rotation/definitions/secret/team/trusted", definition(target)).await);
+        done(post(&holder, "rotation/run/secret/team/trusted", json!({})).await);
+        wait_for("the end of the attempt", async || {
+            let (_, answer) = instance.as_root().get("rotation/history/secret/team/trusted").await;
+            let attempt = answer["data"]["attempts"].as_array()?.first()?.clone();
+            (attempt["state"] != "running").then(|| (text(&attempt["state"]), attempt["failure"].clone()))
+        })
+        .await
+    };
+    for outside in [victim.clone(), given.join("away/victim"), instance.audit_path()] {
+        assert_eq!(rotate(&outside).await, ("failed".to_owned(), json!("misconfigured")), "{}", outside.display());
+        done(post(&instance.as_root(), "rotation/abort/secret/team/trusted", json!({})).await);
+    }
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "theirs");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "something was written beside it");
+    let inside = given.join("key");
+    assert_eq!(rotate(&inside).await.0, "succeeded");
+    assert!(std::fs::read_to_string(inside).unwrap().starts_with("* * * * * root"));
 }

@@ -1,15 +1,18 @@
 //! A file that always holds a whole value: written beside, synced, renamed over. A mark beside it tells turnlock's own
 //! files from others, which are never overwritten unless told so.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use turnlock_core::Protected;
 
 use super::PushError;
+use super::folders::{Folder, Folders};
 
 /// Permission bits that may be given.
 const MODES: u32 = 0o777;
@@ -33,13 +36,13 @@ impl FileTarget {
     ) -> Result<Self, PushError> {
         let invalid = |member| PushError::Definition { member };
         let path = PathBuf::from(path);
-        let dotted = path.components().any(|part| matches!(part, std::path::Component::ParentDir));
-        if !path.is_absolute() || dotted || path.file_name().is_none() {
+        if !path.is_absolute() || dotted(&path) || path.file_name().is_none() {
             return Err(invalid("path"));
         }
         let mode = u32::from_str_radix(mode, 8).ok().filter(|mode| mode & !MODES == 0).ok_or(invalid("mode"))?;
         let signal = match (pid_file, signal) {
             (None, None) => None,
+            (Some(pid_file), _) if dotted(Path::new(pid_file)) => return Err(invalid("pid_file")),
             (Some(pid_file), name) => Some((PathBuf::from(pid_file), signal_of(name.unwrap_or("HUP"))?)),
             (None, Some(_)) => return Err(invalid("pid_file")),
         };
@@ -47,10 +50,16 @@ impl FileTarget {
     }
 
     /// Puts `value` in the file and signals its reader. On disk when this returns.
-    pub(super) fn replace(&self, value: &Protected) -> Result<(), PushError> {
-        let folder = self.path.parent().ok_or(PushError::Definition { member: "path" })?;
-        let mark = self.mark()?;
-        let present = std::fs::symlink_metadata(&self.path).is_ok();
+    pub(super) fn replace(&self, value: &Protected, folders: &Folders) -> Result<(), PushError> {
+        let name = self.path.file_name().ok_or(PushError::Definition { member: "path" })?;
+        let held = folders.open(&self.path)?;
+        let readers = match &self.signal {
+            Some((pid_file, signal)) => Some((folders.open(pid_file)?, pid_file, *signal)),
+            None => None,
+        };
+        let folder = held.path();
+        let (path, mark) = (folder.join(name), folder.join(mark(name)));
+        let present = std::fs::symlink_metadata(&path).is_ok();
         if present && !self.adopt && !mark.exists() {
             return Err(PushError::NotOwned);
         }
@@ -60,28 +69,31 @@ impl FileTarget {
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(&mark)?.sync_all()?;
             }
             // Random name, created anew with mode 0600; gone again if anything below fails.
-            let mut beside = tempfile::Builder::new().prefix(".turnlock-").tempfile_in(folder)?;
+            let mut beside = tempfile::Builder::new().prefix(".turnlock-").tempfile_in(&folder)?;
             beside.write_all(value.expose())?;
             beside.as_file().set_permissions(Permissions::from_mode(self.mode))?;
             beside.as_file().sync_all()?;
-            beside.persist(&self.path).map_err(|error| error.error)?;
-            File::open(folder)?.sync_all()
+            beside.persist(&path).map_err(|error| error.error)?;
+            File::open(&folder)?.sync_all()
         };
         written().map_err(PushError::File)?;
-        match &self.signal {
-            Some((pid_file, signal)) => notify(pid_file, *signal),
+        match readers {
+            Some((folder, pid_file, signal)) => notify(&folder, pid_file, signal),
             None => Ok(()),
         }
     }
+}
 
-    /// An empty file beside the target: `.NAME.turnlock`.
-    fn mark(&self) -> Result<PathBuf, PushError> {
-        let name = self.path.file_name().ok_or(PushError::Definition { member: "path" })?;
-        let mut mark = std::ffi::OsString::from(".");
-        mark.push(name);
-        mark.push(".turnlock");
-        Ok(self.path.with_file_name(mark))
-    }
+/// An empty file beside the target: `.NAME.turnlock`.
+fn mark(name: &OsStr) -> OsString {
+    let mut mark = OsString::from(".");
+    mark.push(name);
+    mark.push(".turnlock");
+    mark
+}
+
+fn dotted(path: &Path) -> bool {
+    path.components().any(|part| matches!(part, std::path::Component::ParentDir))
 }
 
 fn signal_of(name: &str) -> Result<Signal, PushError> {
@@ -95,8 +107,13 @@ fn signal_of(name: &str) -> Result<Signal, PushError> {
     }
 }
 
-fn notify(pid_file: &Path, signal: Signal) -> Result<(), PushError> {
-    let text = std::fs::read_to_string(pid_file).map_err(|_| PushError::Signal)?;
+fn notify(folder: &Folder, pid_file: &Path, signal: Signal) -> Result<(), PushError> {
+    let path = folder.path().join(pid_file.file_name().ok_or(PushError::Definition { member: "pid_file" })?);
+    // Not through a link, and never waiting for a pipe's other end.
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
+    let mut text = String::new();
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    opened.and_then(|file| file.take(64).read_to_string(&mut text)).map_err(|_| PushError::Signal)?;
     // Greater than 1: zero and negative numbers mean groups, one is the system's first process.
     let pid = text.trim().parse::<i32>().ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
     kill_process(pid.ok_or(PushError::Signal)?, signal).map_err(|_| PushError::Signal)
@@ -109,8 +126,12 @@ mod tests {
 
     use turnlock_core::Protected;
 
-    use super::super::PushError;
+    use super::super::{Folders, PushError};
     use super::FileTarget;
+
+    fn within(folder: &tempfile::TempDir) -> Folders {
+        Folders::new([folder.path().to_owned()])
+    }
 
     fn target(path: &std::path::Path, adopt: bool) -> FileTarget {
         FileTarget::parse(path.to_str().unwrap(), "0640", None, None, adopt).unwrap()
@@ -121,7 +142,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         for value in ["tlk_canary_one", "tlk_canary_two"] {
-            target(&path, false).replace(&Protected::copy_of(value.as_bytes())).unwrap();
+            target(&path, false).replace(&Protected::copy_of(value.as_bytes()), &within(&folder)).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), value);
         }
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
@@ -134,10 +155,10 @@ mod tests {
         let path = folder.path().join("key");
         std::fs::write(&path, "theirs").unwrap();
         let value = Protected::copy_of(b"tlk_canary_file");
-        assert!(matches!(target(&path, false).replace(&value), Err(PushError::NotOwned)));
+        assert!(matches!(target(&path, false).replace(&value, &within(&folder)), Err(PushError::NotOwned)));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "theirs");
-        target(&path, true).replace(&value).unwrap();
-        target(&path, false).replace(&value).unwrap();
+        target(&path, true).replace(&value, &within(&folder)).unwrap();
+        target(&path, false).replace(&value, &within(&folder)).unwrap();
     }
 
     #[test]
@@ -149,10 +170,10 @@ mod tests {
         let path = folder.path().join("key");
         let target =
             FileTarget::parse(path.to_str().unwrap(), "600", pid_file.to_str(), Some("SIGTERM"), false).unwrap();
-        target.replace(&Protected::copy_of(b"tlk_canary_signal")).unwrap();
+        target.replace(&Protected::copy_of(b"tlk_canary_signal"), &within(&folder)).unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&reader.wait().unwrap()), Some(15));
         std::fs::write(&pid_file, "-1").unwrap();
-        assert!(matches!(target.replace(&Protected::copy_of(b"x")), Err(PushError::Signal)));
+        assert!(matches!(target.replace(&Protected::copy_of(b"x"), &within(&folder)), Err(PushError::Signal)));
     }
 
     #[test]
@@ -164,5 +185,33 @@ mod tests {
         assert!(parse("/run/key", "rw", None, None).is_err());
         assert!(parse("/run/key", "0600", None, Some("HUP")).is_err());
         assert!(parse("/run/key", "0600", Some("/run/pid"), Some("KILL")).is_err());
+        assert!(parse("/run/key", "0600", Some("/run/../tmp/pid"), None).is_err());
+    }
+
+    #[test]
+    fn nothing_outside_the_folders_of_the_agent_is_written_or_signalled() {
+        let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let value = Protected::copy_of(b"tlk_canary_outside");
+        let path = outside.path().join("key");
+        assert!(matches!(target(&path, true).replace(&value, &within(&inside)), Err(PushError::Folder)));
+        assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+        // The reader's process id lies elsewhere: nothing is written either.
+        let path = inside.path().join("key");
+        let pid_file = outside.path().join("pid");
+        std::fs::write(&pid_file, "2").unwrap();
+        let target = FileTarget::parse(path.to_str().unwrap(), "600", pid_file.to_str(), None, false).unwrap();
+        assert!(matches!(target.replace(&value, &within(&inside)), Err(PushError::Folder)));
+        assert_eq!(std::fs::read_dir(&inside).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_file_is_replaced_and_not_followed() {
+        let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (path, victim) = (inside.path().join("key"), outside.path().join("victim"));
+        std::fs::write(&victim, "theirs").unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        target(&path, true).replace(&Protected::copy_of(b"tlk_canary_link"), &within(&inside)).unwrap();
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "theirs");
+        assert!(std::fs::symlink_metadata(&path).unwrap().is_file());
     }
 }

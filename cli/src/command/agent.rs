@@ -1,6 +1,9 @@
 //! `turnlock agent`: does the work of rotations next to their targets, until it is stopped.
 
+use std::path::PathBuf;
+
 use turnlock_agent::due::Agent;
+use turnlock_agent::push::Folders;
 
 use super::Outcome;
 use crate::args::Connection;
@@ -14,6 +17,7 @@ use crate::output::note;
 Examples:
   turnlock agent                          work on rotations of no pool
   turnlock agent -pool=dmz -name=edge-1   and on those of one network zone
+  turnlock agent -target-dir=/run/app     and on those that replace a file there
 
 The agent's token needs `update` on rotation/claim and rotation/report/*. An agent that is stopped in the middle of an
 attempt loses its claim after 30 seconds; another one then goes on where it stood.")]
@@ -24,6 +28,14 @@ pub(crate) struct AgentArgs {
     /// Name under which attempts are claimed [default: host name and process id]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Folder in which files of targets may be replaced, and files with process ids read; repeatable. Without it there is none
+    #[arg(long, value_name = "FOLDER", value_parser = absolute)]
+    target_dir: Vec<PathBuf>,
+}
+
+fn absolute(text: &str) -> Result<PathBuf, &'static str> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() { Ok(path) } else { Err("must be an absolute path") }
 }
 
 impl AgentArgs {
@@ -35,7 +47,7 @@ impl AgentArgs {
             format!("{host}-{}", std::process::id())
         });
         note(&format!("turnlock: the agent {name} is at work"));
-        let agent = Agent::new(client, name, self.pool);
+        let agent = Agent::new(client, name, self.pool).writing_into(Folders::new(self.target_dir));
         let mut ended = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
             .map_err(|error| Failure::file("signals cannot be received", &error))?;
         tokio::select! {

@@ -16,6 +16,7 @@ use turnlock::hardening::{MemoryLock, harden};
 use turnlock::process::Process;
 use turnlock::server::Server;
 use turnlock_agent::due::Agent;
+use turnlock_agent::push::Folders;
 use turnlock_agent::{Client, ClientError};
 use turnlock_core::Protected;
 
@@ -39,6 +40,7 @@ A configuration:
   storage \"sled\"  { path = \"/var/lib/turnlock\" }
   listener \"tcp\"  { address = \"127.0.0.1:8200\" tls_cert_file = \"/etc/turnlock/tls.crt\" tls_key_file = \"/etc/turnlock/tls.key\" }
   audit \"file\"    { path = \"/var/log/turnlock/audit.log\" }
+  agent           { target_dirs = [\"/run/app\"] }    where rotations may replace files
 
 Signals: HUP reads certificates again and reopens the audit file; TERM and INT end in order.")]
 pub(crate) struct ServerArgs {
@@ -79,7 +81,11 @@ impl ServerArgs {
         }
         let config = match &self.config {
             Some(path) => Config::read(path, overrides).map_err(|error| chain(&error))?,
-            None => Config::dangerous_development(self.dev_listen_address).with(overrides),
+            None => {
+                let mut config = Config::dangerous_development(self.dev_listen_address).with(overrides);
+                config.target_dirs.extend(std::env::current_dir());
+                config
+            }
         };
         start_log(config.log_level);
         let hardening = harden();
@@ -121,7 +127,8 @@ impl ServerArgs {
             }
         });
         if !self.without_agent {
-            tokio::spawn(embedded_agent(process.server().clone(), Client::local(process.local())));
+            let folders = Folders::new(config.target_dirs.clone());
+            tokio::spawn(embedded_agent(process.server().clone(), Client::local(process.local()), folders));
         }
         let (mut terminate, mut interrupt) = (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
         let stop = async move {
@@ -168,13 +175,14 @@ async fn next_step(process: &Process) -> Result<Option<&'static str>, Failure> {
 }
 
 /// Works on rotations whenever the server is open, with a token that ends by itself.
-async fn embedded_agent(server: Arc<Server>, client: Client) {
+async fn embedded_agent(server: Arc<Server>, client: Client, folders: Folders) {
     loop {
         if let Ok(parts) = server.parts() {
             match parts.tokens.issue_agent(&parts, AGENT_TOKEN).await {
                 Ok(token) => {
                     drop(parts);
                     let agent = Agent::new(client.clone().with_token(token), "embedded", "");
+                    let agent = agent.writing_into(folders.clone());
                     let _ = tokio::time::timeout(AGENT_TOKEN / 2, agent.run()).await;
                     continue;
                 }

@@ -89,11 +89,12 @@ impl Stage {
             "turnlock.hcl",
             &format!(
                 "storage \"sled\" {{\n  path = \"{}\"\n}}\n\nlistener \"tcp\" {{\n  address       = \"127.0.0.1:{port}\"\n  \
-                 tls_cert_file = \"{}\"\n  tls_key_file  = \"{}\"\n}}\n\naudit \"file\" {{\n  path = \"{}\"\n}}\n",
+                 tls_cert_file = \"{}\"\n  tls_key_file  = \"{}\"\n}}\n\naudit \"file\" {{\n  path = \"{}\"\n}}\n\nagent {{\n  target_dirs = [\"{}\"]\n}}\n",
                 path("data").display(),
                 path("tls.crt").display(),
                 path("tls.key").display(),
                 path("audit.log").display(),
+                folder.path().display(),
             ),
         )?;
         drop(listener);
