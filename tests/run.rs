@@ -96,6 +96,53 @@ async fn psql_keeps_its_terminal_and_its_password_is_masked() {
     assert!(!seen.contains("canary"), "{seen}");
 }
 
+/// The program has a terminal of its own, so that the key stops it and not us; the shell must get its prompt back all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_z_gives_the_terminal_back_to_the_shell_and_fg_goes_on() {
+    let instance = with_password().await;
+    let (mut terminal, slave) = pty_process::open().unwrap();
+    terminal.resize(pty_process::Size::new(40, 120)).unwrap();
+    let mut shell = pty_process::Command::new("bash")
+        .args(["--norc", "--noprofile", "-i"])
+        .env_clear()
+        .env("PATH", crate::harness::on_path())
+        .env("HOME", instance.dir.path())
+        .env("PS1", "shell> ")
+        .env("TERM", "dumb")
+        .env("VAULT_ADDR", &instance.address)
+        .env("VAULT_TOKEN", &instance.root)
+        .spawn(slave)
+        .unwrap();
+    let mut seen = String::new();
+    let program = "read line; echo \"one <$line> $P\"; read line; echo \"two <$line> $P\"";
+    expect(&mut terminal, &mut seen, "shell> ").await;
+    let run = format!("turnlock run --env P=secret/app/db#password -- sh -c '{program}'\r");
+    terminal.write_all(run.as_bytes()).await.unwrap();
+    // Typed ahead, it would reach the program too; but the shell's own echo is not to be taken for it.
+    terminal.write_all(b"a\r").await.unwrap();
+    expect(&mut terminal, &mut seen, "one <a> ***").await;
+    for round in 0..2 {
+        seen.clear();
+        terminal.write_all(b"\x1a").await.unwrap();
+        expect(&mut terminal, &mut seen, "Stopped").await;
+        expect(&mut terminal, &mut seen, "shell> ").await;
+        // The terminal is as the shell left it: it edits lines and answers.
+        seen.clear();
+        terminal.write_all(format!("echo shell-{round}-$((40 + 2))\r").as_bytes()).await.unwrap();
+        expect(&mut terminal, &mut seen, &format!("shell-{round}-42")).await;
+        expect(&mut terminal, &mut seen, "shell> ").await;
+        terminal.write_all(b"fg\r").await.unwrap();
+        expect(&mut terminal, &mut seen, "turnlock run").await;
+    }
+    seen.clear();
+    terminal.write_all(b"b\r").await.unwrap();
+    expect(&mut terminal, &mut seen, "two <b> ***").await;
+    expect(&mut terminal, &mut seen, "shell> ").await;
+    terminal.write_all(b"exit\r").await.unwrap();
+    tokio::time::timeout(PATIENCE, shell.wait()).await.expect("the shell ends").unwrap();
+    assert!(!seen.contains("canary"), "{seen}");
+}
+
 /// Reads from the terminal until `wanted` shows.
 async fn expect(terminal: &mut pty_process::Pty, seen: &mut String, wanted: &str) {
     let start = Instant::now();

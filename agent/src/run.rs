@@ -6,7 +6,7 @@ mod terminal;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -111,7 +111,7 @@ impl Run {
             let shares_terminal = own_group_unless_terminal(&mut command);
             let mut child = command.spawn().map_err(RunError::Start)?;
             drop(command);
-            return signals.until_exit(&mut child, shares_terminal, None).await;
+            return signals.until_exit(&mut child, shares_terminal, &mut None).await;
         };
         if io::stdout().is_terminal() || io::stderr().is_terminal() {
             return on_terminal(command, &patterns, signals).await;
@@ -121,7 +121,7 @@ impl Run {
         let mut child = command.spawn().map_err(RunError::Start)?;
         drop(command);
         let pumps = pumps_of(&mut child, &patterns)?;
-        let code = signals.until_exit(&mut child, shares_terminal, None).await;
+        let code = signals.until_exit(&mut child, shares_terminal, &mut None).await;
         pumps.finish(signals.until_told_to_end()).await;
         code
     }
@@ -188,7 +188,8 @@ async fn on_terminal(command: Command, patterns: &Arc<Patterns>, mut signals: Si
         pty_process::Error::Io(error) => RunError::Start(error),
         other => failed(other),
     })?;
-    let (from_program, to_program) = pty.into_split();
+    let of_program = pty.as_fd().try_clone_to_owned().map_err(RunError::Terminal)?;
+    let (from_program, writer) = pty.into_split();
     // From here to the end of this function the terminal is raw; dropping the guard restores it, whatever happens.
     let raw = typing.then(RawTerminal::enter).transpose().map_err(RunError::Terminal)?;
     let keys = typing.then(Keys::listen).transpose().map_err(RunError::Terminal)?;
@@ -196,9 +197,9 @@ async fn on_terminal(command: Command, patterns: &Arc<Patterns>, mut signals: Si
     let masker = Masker::new(patterns);
     let shown = if io::stdout().is_terminal() { ours(io::stdout())? } else { ours(io::stderr())? };
     pumps.start(from_program, shown, masker, Some(PROMPT_PAUSE));
-    let code = signals.until_exit(&mut child, false, Some((to_program, keys))).await;
+    let mut terminal = Some(Terminal { writer, of_program, keys, raw });
+    let code = signals.until_exit(&mut child, false, &mut terminal).await;
     pumps.finish(signals.until_told_to_end()).await;
-    drop(raw);
     code
 }
 
@@ -235,6 +236,14 @@ enum Received {
     Resized,
 }
 
+/// The terminal that the program has, and ours.
+struct Terminal {
+    writer: OwnedWritePty,
+    of_program: OwnedFd,
+    keys: Option<Keys>,
+    raw: Option<RawTerminal>,
+}
+
 impl Signals {
     fn listen() -> io::Result<Self> {
         let (sender, received) = mpsc::channel(16);
@@ -268,28 +277,34 @@ impl Signals {
         &mut self,
         child: &mut Child,
         shares_terminal: bool,
-        terminal: Option<(OwnedWritePty, Option<Keys>)>,
+        terminal: &mut Option<Terminal>,
     ) -> Result<i32, RunError> {
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let recipient = pid.map(|pid| if shares_terminal { Recipient::Process(pid) } else { Recipient::Group(pid) });
-        let (mut writer, mut keys) = match terminal {
-            Some((writer, keys)) => (Some(writer), keys),
-            None => (None, None),
-        };
         loop {
             tokio::select! {
                 status = child.wait() => return Ok(code_of(status.map_err(RunError::Start)?)),
                 Some(received) = self.received.recv() => match received {
                     Received::Forward(number) => forward(recipient, number),
-                    Received::Resized => if let (Some(writer), Some(size)) = (&writer, terminal::size()) {
-                        let _ = writer.resize(size);
+                    Received::Resized => if let Some(terminal) = &*terminal {
+                        terminal.resize();
                     },
                 },
-                Some(typed) = next_keys(&mut keys) => if let Some(writer) = &mut writer {
+                Some(typed) = next_keys(terminal) => if let Some(terminal) = &mut *terminal {
+                    let stop = pid.and_then(|pid| terminal::stop_key(&terminal.of_program, pid, &typed));
+                    // What is typed behind that key is dropped, as any terminal does.
+                    let typed = typed.get(..stop.unwrap_or(typed.len())).unwrap_or_default();
                     // A program that does not read fills its terminal; its end must still be noticed.
                     tokio::select! {
-                        _ = writer.write_all(&typed) => {}
+                        _ = terminal.writer.write_all(typed) => {}
                         status = child.wait() => return Ok(code_of(status.map_err(RunError::Start)?)),
+                    }
+                    if let (Some(_), Some(raw)) = (stop, &terminal.raw) {
+                        // The key would not stop it: its terminal belongs to no shell that could continue it.
+                        forward(recipient, Signal::STOP);
+                        raw.suspend();
+                        terminal.resize();
+                        forward(recipient, Signal::CONT);
                     }
                 },
             }
@@ -297,11 +312,17 @@ impl Signals {
     }
 }
 
-async fn next_keys(keys: &mut Option<Keys>) -> Option<Zeroizing<Vec<u8>>> {
-    match keys {
-        Some(keys) => keys.next().await,
-        None => None,
+impl Terminal {
+    /// Gives the program's terminal the size of ours.
+    fn resize(&self) {
+        if let Some(size) = terminal::size() {
+            let _ = self.writer.resize(size);
+        }
     }
+}
+
+async fn next_keys(terminal: &mut Option<Terminal>) -> Option<Zeroizing<Vec<u8>>> {
+    terminal.as_mut()?.keys.as_mut()?.next().await
 }
 
 fn forward(recipient: Option<Recipient>, number: Signal) {

@@ -7,7 +7,10 @@ use std::thread::JoinHandle;
 
 use pty_process::Size;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::process::{Pid, Signal, kill_current_process_group};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
+};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
@@ -27,6 +30,18 @@ pub(super) fn copy_settings(pty: impl AsFd) {
     }
 }
 
+/// Where in `typed` the key stands that stops a program (Ctrl-Z), if the terminal of `program` takes one for that and the
+/// program itself has it. A shell with jobs of its own, and an editor that reads keys as they are, deal with it by themselves.
+pub(super) fn stop_key(of_program: impl AsFd, program: Pid, typed: &[u8]) -> Option<usize> {
+    let settings = tcgetattr(&of_program).ok()?;
+    let key = settings.special_codes[SpecialCodeIndex::VSUSP];
+    // Zero: there is no such key.
+    if key == 0 || !settings.local_modes.contains(LocalModes::ISIG) || tcgetpgrp(&of_program).ok()? != program {
+        return None;
+    }
+    typed.iter().position(|byte| *byte == key)
+}
+
 /// Our terminal in raw mode: keys go to the program as they are. Restored when dropped, so also by a panic; signals
 /// are forwarded and do not end us.
 pub(super) struct RawTerminal {
@@ -38,16 +53,34 @@ impl RawTerminal {
     pub(super) fn enter() -> io::Result<Self> {
         let terminal = io::stdin().as_fd().try_clone_to_owned()?;
         let before = tcgetattr(&terminal)?;
-        let mut raw = before.clone();
+        let terminal = Self { terminal, before };
+        terminal.make_raw()?;
+        Ok(terminal)
+    }
+
+    fn make_raw(&self) -> io::Result<()> {
+        let mut raw = self.before.clone();
         raw.make_raw();
-        tcsetattr(&terminal, OptionalActions::Now, &raw)?;
-        Ok(Self { terminal, before })
+        Ok(tcsetattr(&self.terminal, OptionalActions::Now, &raw)?)
+    }
+
+    fn restore(&self) {
+        let _ = tcsetattr(&self.terminal, OptionalActions::Drain, &self.before);
+    }
+
+    /// Gives the terminal back to the shell and stops our whole group, as the terminal would have done had it not been raw.
+    /// Returns once we are continued, or at once where no shell is that could do so.
+    pub(super) fn suspend(&self) {
+        self.restore();
+        let _ = kill_current_process_group(Signal::TSTP);
+        // In the background this stops us again, until we are brought to the foreground.
+        let _ = self.make_raw();
     }
 }
 
 impl Drop for RawTerminal {
     fn drop(&mut self) {
-        let _ = tcsetattr(&self.terminal, OptionalActions::Drain, &self.before);
+        self.restore();
     }
 }
 

@@ -17,7 +17,8 @@ use crate::failure::{Failure, one_line};
 /// Runs a program with secrets in its environment.
 ///
 /// The program gets the values, but not turnlock's own token. What it prints is masked, also in base64, hex, URL and
-/// JSON form. On a terminal it gets a terminal; signals are passed on. Nothing is written to disk.
+/// JSON form. On a terminal it gets a terminal; signals are passed on, and Ctrl-Z stops it and gives the prompt back until
+/// `fg`. Nothing is written to disk.
 ///
 /// Files of --env-file hold references in the place of values, so they may be committed:
 /// DB_PASSWORD=turnlock://secret/app/db#password
