@@ -40,6 +40,7 @@ fn write_rule(rule: &catalogue::Written, code: &mut String) -> std::fmt::Result 
     write!(code, "group: {}, entropy: {:?}, certainty: {:?}, ", rule.group, rule.entropy, rule.certainty)?;
     let setting = rule.setting.map_or("None".to_owned(), |kind| format!("Some(Kind::{kind:?})"));
     write!(code, "reach: {reach}, setting: {setting}, assigned: {}, ", rule.assigned)?;
-    write!(code, "check: Check::{:?}, tags: {}, ", rule.check, texts(&rule.tags))?;
+    write!(code, "check: Check::{:?}, only: {}, ", rule.check, texts(&rule.only))?;
+    write!(code, "tags: {}, ", texts(&rule.tags))?;
     writeln!(code, "positive: Vec::new(), negative: Vec::new() }},")
 }

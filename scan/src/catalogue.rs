@@ -41,6 +41,8 @@ pub(crate) struct Written {
     #[serde(default)]
     pub(crate) check: Check,
     #[serde(default)]
+    pub(crate) only: Texts,
+    #[serde(default)]
     pub(crate) tags: Texts,
     /// Texts that it must find, each cut into parts so that no scanner takes the file for a leak.
     #[serde(default)]
@@ -61,9 +63,11 @@ pub enum Check {
     Example,
     /// The last six characters are the CRC-32 of the characters between prefix (to the first `_`) and them, in base62.
     Crc32Base62,
+    /// Prefix and alphabet are so particular that the checksum of Bech32 alone is asked.
+    Bech32,
     /// A token of turnlock: the checksum must hold.
     Turnlock,
-    /// Header and payload are base64url of JSON objects and the header names an algorithm.
+    /// Header and payload are base64url of JSON objects, and the header names an algorithm or the payload makes a claim.
     Jwt,
     /// The body between the lines is base64 of DER or of an OpenSSH key.
     Pem,
@@ -73,6 +77,10 @@ pub enum Check {
     Random,
     /// The value can be a password that somebody chose.
     Password,
+    /// The password of a connection string, where all is data: even words, unless they speak of a password.
+    ConnectionPassword,
+    /// The password that a sentence tells: even that of an account which has its own name for one.
+    ToldPassword,
     /// The password for a host, in a URL or a line of .netrc: neither a template nor a well-known default nor one of
     /// documentation.
     HostPassword,
@@ -115,6 +123,8 @@ struct Assigned {
     #[serde(default)]
     check: Option<Check>,
     #[serde(default)]
+    only: Texts,
+    #[serde(default)]
     tags: Texts,
     #[serde(default)]
     positive: Vec<Vec<String>>,
@@ -144,6 +154,7 @@ impl From<Assigned> for Written {
             setting: None,
             assigned: true,
             check: short.check.unwrap_or(Check::Example),
+            only: short.only,
             tags: short.tags,
             positive: short.positive,
             negative: short.negative,

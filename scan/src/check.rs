@@ -7,6 +7,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use turnlock_core::token::{self, TokenKind};
 
+use crate::bech32;
 pub use crate::catalogue::Check;
 use crate::plausible;
 use crate::setting::Form;
@@ -17,6 +18,9 @@ const LONG_BYTES: usize = 16;
 
 /// The tag of a value that a person seems to have typed for an example.
 pub(crate) const TYPED: &str = "example";
+
+/// The tag of a value whose checksum does not hold.
+const CHECKSUM_FAILED: &str = "checksum:failed";
 
 /// What a check found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +43,11 @@ impl Check {
         let value = text.get(secret.clone()).unwrap_or_default();
         let keep = |good: bool| if good { Verdict::Keep } else { Verdict::Drop };
         match self {
+            Self::ToldPassword if plausible::is_account(value) => Verdict::Doubtful(TYPED),
             Self::Example if shape::is_words(value) => Verdict::Drop,
-            Self::Plausible | Self::Example | Self::Crc32Base62 | Self::Random if plausible::names_none(value) => {
+            Self::Plausible | Self::Example | Self::Crc32Base62 | Self::Random | Self::ToldPassword
+                if plausible::names_none(value) =>
+            {
                 if shape::is_overwritten(value) {
                     Verdict::Doubtful(TYPED)
                 } else {
@@ -48,14 +55,18 @@ impl Check {
                 }
             }
             // A long value of a credential's form that holds a run, as examples do, may still be one.
-            Self::Plausible if plausible::stands_in(value) && value.len() < LONG_BYTES => Verdict::Drop,
-            Self::Plausible | Self::Example if plausible::stands_in(value) => Verdict::Doubtful(TYPED),
-            Self::Plausible | Self::Example => Verdict::Keep,
+            Self::Plausible | Self::ToldPassword if plausible::stands_in(value) && value.len() < LONG_BYTES => {
+                Verdict::Drop
+            }
+            Self::Plausible | Self::ToldPassword | Self::Example if plausible::stands_in(value) => {
+                Verdict::Doubtful(TYPED)
+            }
+            Self::Plausible | Self::ToldPassword | Self::Example => Verdict::Keep,
             Self::Crc32Base62 => {
                 if crc32_base62_holds(value) {
                     Verdict::Proven
                 } else {
-                    Verdict::Doubtful("checksum:failed")
+                    Verdict::Doubtful(CHECKSUM_FAILED)
                 }
             }
             Self::Turnlock => {
@@ -63,7 +74,9 @@ impl Check {
                     std::str::from_utf8(value).ok().and_then(|text| token::body(TokenKind::of(text)?, text)).is_some();
                 if holds { Verdict::Proven } else { Verdict::Drop }
             }
-            Self::Jwt => keep(is_jwt(value)),
+            Self::Bech32 if bech32::holds(value) => Verdict::Proven,
+            Self::Bech32 => Verdict::Doubtful(CHECKSUM_FAILED),
+            Self::Jwt => judge_jwt(value),
             Self::Pem => judge_pem(value),
             Self::Base64Of64 => {
                 keep(decode(value).is_some_and(|bytes| bytes.len() == 64) && !plausible::stands_in(value))
@@ -71,15 +84,25 @@ impl Check {
             Self::Random if !shape::is_random(value) => Verdict::Drop,
             Self::Random if plausible::stands_in(value) => Verdict::Doubtful(TYPED),
             Self::Random => Verdict::Keep,
-            Self::Password => keep(shape::is_password(value, Form::Quoted)),
+            // Some do choose it.
+            Self::Password | Self::ConnectionPassword if value == b"secret" => {
+                // `-u user:secret` is what manuals write.
+                let of_pair = secret.start.checked_sub(1).and_then(|at| text.get(at)) == Some(&b':');
+                if of_pair { Verdict::Drop } else { Verdict::Doubtful(TYPED) }
+            }
+            Self::Password | Self::ConnectionPassword if shape::is_password(value, Form::Quoted) => Verdict::Keep,
+            Self::Password => Verdict::Drop,
+            Self::ConnectionPassword if speaks_of_password(value) || plausible::stands_in(value) => Verdict::Drop,
+            Self::ConnectionPassword => Verdict::Doubtful(TYPED),
             Self::HostPassword
                 if value.len() < 3 || names_itself(text.get(span.clone()).unwrap_or_default(), value) =>
             {
                 Verdict::Drop
             }
-            // Some do choose it.
             Self::HostPassword if value == b"secret" => Verdict::Doubtful(TYPED),
-            Self::HostPassword => keep(!plausible::stands_in(value)),
+            Self::HostPassword if plausible::names_none(value) => Verdict::Drop,
+            Self::HostPassword if plausible::stands_in(value) => Verdict::Doubtful(TYPED),
+            Self::HostPassword => Verdict::Keep,
             Self::KubernetesSecret => {
                 let values = kubernetes_values(text, &document_of(text, span));
                 if values.is_empty() { Verdict::Drop } else { Verdict::Several(values) }
@@ -110,7 +133,9 @@ fn crc32_base62_holds(token: &[u8]) -> bool {
     expected == sum
 }
 
-fn is_jwt(value: &[u8]) -> bool {
+/// The header of a JWT must name an algorithm; without one its payload must at least claim what others do.
+fn judge_jwt(value: &[u8]) -> Verdict {
+    const CLAIMS: [&str; 7] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
     let mut parts = value.split(|byte| *byte == b'.');
     let mut object = || {
         parts
@@ -118,8 +143,20 @@ fn is_jwt(value: &[u8]) -> bool {
             .and_then(decode)
             .and_then(|bytes| serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&bytes).ok())
     };
-    let Some(header) = object() else { return false };
-    header.contains_key("alg") && object().is_some_and(|payload| !payload.is_empty())
+    let (Some(header), Some(payload)) = (object(), object()) else { return Verdict::Drop };
+    if header.contains_key("alg") && !payload.is_empty() {
+        Verdict::Keep
+    } else if CLAIMS.iter().any(|claim| payload.contains_key(*claim)) {
+        Verdict::Doubtful("algorithm:missing")
+    } else {
+        Verdict::Drop
+    }
+}
+
+/// `mypassword`, `dbpwd`: says what it stands for, as templates do.
+fn speaks_of_password(value: &[u8]) -> bool {
+    let lower = value.to_ascii_lowercase();
+    value.len() < 4 || [&b"pass"[..], b"pwd"].iter().any(|word| memchr::memmem::find(&lower, word).is_some())
 }
 
 /// `value`: from `-----BEGIN` to `-----END …-----`; newlines may be written as `\n`, and each line may be a literal of code.

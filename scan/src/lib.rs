@@ -1,7 +1,8 @@
 //! Finds committed secrets in working trees and git histories. Needs no server, prints nothing, decides no exit code.
 //!
 //! - [`config`]: what the user configures; `custom`, `ruleset`: the rules of that beside the catalogue's
-//! - [`rule`]: the formats of credentials; `catalogue`: how they are written in TOML; [`check`]: what is computed over a match
+//! - [`rule`]: the formats of credentials; `catalogue`: how they are written in TOML; [`check`]: what is computed over a match;
+//!   `bech32`: a checksum
 //! - `keywords`, `prefilter`, [`matcher`]: from a text to hits; `assigned`: values near a provider's name
 //! - `setting`: names and values in any language; `surroundings`: what stands around them; `name`, `shape`, `letters`,
 //!   `thing`, `entropy`, `plausible`: what a credential looks like, by its name and by its value, and what names something else
@@ -24,6 +25,7 @@ mod allow;
 pub mod archive;
 mod assigned;
 pub mod baseline;
+mod bech32;
 #[allow(dead_code, reason = "the samples are for the tests")]
 mod catalogue;
 mod changes;

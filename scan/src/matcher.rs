@@ -30,6 +30,8 @@ pub struct Matcher {
     prefilter: Prefilter,
     /// What the credentials of some rules start with, in lower case.
     prefixes: HashSet<String>,
+    /// [`Rule::only`] of all rules.
+    only: Vec<String>,
 }
 
 /// A place of a text where a rule found a credential.
@@ -60,7 +62,8 @@ impl Matcher {
             .filter(|keyword| keyword.ends_with(['_', '-']))
             .map(|keyword| keyword.to_string())
             .collect();
-        Self { rules, prefilter, prefixes }
+        let only = rules.iter().flat_map(|rule| rule.only.iter()).map(|text| text.to_string()).collect();
+        Self { rules, prefilter, prefixes, only }
     }
 
     /// The rules, by the index that hits name.
@@ -82,13 +85,24 @@ impl Matcher {
                 apply(index, rule, text, window, &mut hits);
             }
         }
-        hits.retain(|hit| !self.is_example_of_format(text, hit));
+        hits.retain(|hit| !self.lacks_format(text, hit));
         (self.settle(hits), beyond)
     }
 
-    /// Whether only the name speaks for `hit`, and the value starts as one of a known format, does not have it, and was typed.
+    /// Whether only the name speaks for `hit`, but a format is known that its value should have. A hit of the rule for
+    /// that format does not depend on this.
+    fn lacks_format(&self, text: &[u8], hit: &Hit) -> bool {
+        if self.rules.get(hit.rule).and_then(|rule| rule.setting) != Some(Kind::Secret) {
+            return false;
+        }
+        let setting = text.get(hit.span.clone()).unwrap_or_default().to_ascii_lowercase();
+        let holds = |part: &String| memchr::memmem::find(&setting, part.as_bytes()).is_some();
+        self.only.iter().any(holds) || self.is_example_of_format(text, hit)
+    }
+
+    /// Whether the value of `hit` starts as one of a known format and was typed.
     fn is_example_of_format(&self, text: &[u8], hit: &Hit) -> bool {
-        let by_name = hit.tag == Some(TYPED) && self.rules.get(hit.rule).is_some_and(|rule| rule.setting.is_some());
+        let by_name = hit.tag == Some(TYPED);
         let value = text.get(hit.secret.clone()).filter(|_| by_name).unwrap_or_default().to_ascii_lowercase();
         let ends = value.iter().enumerate().filter(|(_, byte)| matches!(byte, b'_' | b'-'));
         ends.filter_map(|(end, _)| std::str::from_utf8(value.get(..=end)?).ok())
@@ -152,7 +166,7 @@ impl Matcher {
                 start += line.len() + 1;
             }
         }
-        hits.retain(|hit| !self.is_example_of_format(text, hit));
+        hits.retain(|hit| !self.lacks_format(text, hit));
         self.settle(hits)
     }
 }
@@ -203,7 +217,12 @@ fn setting_at(index: usize, rule: &Rule, kind: Kind, text: &[u8], name: Range<us
             let is_data = || {
                 setting::is_of_environment(whole, form) || surroundings::is_beside_user(text, &name) || is_compared()
             };
-            shape::is_password(bytes, form) || (shape::is_data(form) && shape::is_word_password(bytes) && is_data())
+            let is_data = || match form {
+                Form::Quoted | Form::Line => is_data(),
+                Form::Bare => setting::is_bare_word(text, &name) && surroundings::is_beside_user(text, &name),
+                Form::Word => false,
+            };
+            shape::is_password(bytes, form) || (shape::is_word_password(bytes) && is_data())
         }
         Kind::Secret => {
             let is_chosen = || {

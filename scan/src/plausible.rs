@@ -164,6 +164,12 @@ fn holds_any(value: &[u8], parts: &[&str]) -> bool {
     parts.iter().any(|part| memchr::memmem::find(&lower, part.as_bytes()).is_some())
 }
 
+/// Whether `value` is the name of an account whose password often is the same.
+pub(crate) fn is_account(value: &[u8]) -> bool {
+    const ACCOUNTS: [&[u8]; 8] = [b"admin", b"root", b"postgres", b"mysql", b"guest", b"test", b"demo", b"user"];
+    ACCOUNTS.iter().any(|account| account.eq_ignore_ascii_case(value))
+}
+
 /// A reference to a value elsewhere: `${X}`, `{{ x }}`, `<x>`, `%X%`, `$(x)`, `$X`, `[x]`, `env:X`; or the output of `x`.
 pub(crate) fn is_template(value: &[u8]) -> bool {
     let holds = |part: &[u8]| memchr::memmem::find(value, part).is_some();
@@ -205,19 +211,19 @@ fn distinct(value: &[u8]) -> usize {
         .count()
 }
 
-/// Whether a person typed `value` in the order of the alphabet: a run makes up half of it, or its letters by themselves are
+/// Whether a person typed `value` in the order of the alphabet: runs make up half of it, or its letters by themselves are
 /// one (`a1b2c3d4e5f6`).
 fn is_typed(value: &[u8]) -> bool {
     const LEAST: usize = 8;
     let lower = value.to_ascii_lowercase();
-    let (mut run, mut longest) = (1, 1);
-    for (a, b) in lower.iter().zip(lower.iter().skip(1)) {
-        run = if b.wrapping_sub(*a) == 1 { run + 1 } else { 1 };
-        longest = longest.max(run);
-    }
+    const SHORT: usize = 4;
+    let in_order = |pair: &[u8]| matches!(pair, [a, b] if b.wrapping_sub(*a) == 1);
+    let steps: Vec<bool> = lower.windows(2).map(in_order).collect();
+    let runs: Vec<usize> = steps.split(|step| !step).map(|run| run.len() + 1).filter(|run| *run >= SHORT).collect();
+    let (longest, together) = (runs.iter().copied().max().unwrap_or(1), runs.iter().sum::<usize>());
     let letters: Vec<u8> = lower.iter().copied().filter(u8::is_ascii_alphabetic).collect();
-    let in_order = letters.len() >= LEAST && letters.len() * 3 >= lower.len() && is_run(&letters);
-    (longest >= LEAST && longest * 2 >= value.len()) || in_order
+    let by_letters = letters.len() >= LEAST && letters.len() * 3 >= lower.len() && is_run(&letters);
+    (longest >= LEAST && longest * 2 >= value.len()) || (runs.len() > 1 && together * 2 >= value.len()) || by_letters
 }
 
 /// Whether nearly every byte follows its neighbour by one: `abcdef`, `123456`.
@@ -232,7 +238,7 @@ mod tests {
 
     #[test]
     fn what_is_typed_in_order_is_told_from_what_was_drawn() {
-        for value in ["sk_abcdefghijklmnopqrstuvwxyz123", "a1b2c3d4e5f6g7h8i9j0k1l2m3n4"] {
+        for value in ["sk_abcdefghijklmnopqrstuvwxyz123", "a1b2c3d4e5f6g7h8i9j0k1l2m3n4", "abcdefg12346+FJQCK"] {
             assert!(is_typed(value.as_bytes()), "{value}");
         }
         for value in ["9f3c1e77ab0d4c5512ee8bd1", "q8Zr4Lk0Pw2Vx7Nd5Ty1abcd", "12345678-f3a9-4c1e-8d27-b6e05a91c7d4"] {

@@ -43,6 +43,9 @@ pub struct Rule {
     pub assigned: bool,
     /// What is computed over the match after the pattern.
     pub check: Check,
+    /// Texts of which each, in a name or in a value, says that the value has the form of this rule or is none, in lower
+    /// case: [`Matcher`](crate::matcher::Matcher) judges no such value by its name alone.
+    pub only: Cow<'static, [Cow<'static, str>]>,
     /// Facts for the report.
     pub tags: Cow<'static, [Cow<'static, str>]>,
     compiled: OnceLock<Option<Regex>>,
@@ -76,6 +79,7 @@ impl Rule {
             }
             (None, Some("example")) => "has the form, but looks typed rather than random".to_owned(),
             (None, Some("cut")) => "begins as a private key, but is not whole".to_owned(),
+            (None, Some("algorithm:missing")) => "is built as a token, but names no algorithm".to_owned(),
             (None, Some("checksum:passed")) => "has the form, and its checksum holds".to_owned(),
             (None, Some("checksum:failed")) => "has the form, but its checksum does not hold".to_owned(),
             (None, _) if self.assigned => "has the form and stands beside the provider's name".to_owned(),
@@ -121,6 +125,7 @@ impl From<Written> for Rule {
             setting: written.setting,
             assigned: written.assigned,
             check: written.check,
+            only: written.only,
             tags: written.tags,
             compiled: OnceLock::new(),
         }

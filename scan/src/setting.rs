@@ -59,6 +59,10 @@ static SEPARATORS: LazyLock<Vec<(Value, Regex)>> = LazyLock::new(|| {
     forms.into_iter().filter_map(|(value, pattern)| Some((value, compile(pattern)?))).collect()
 });
 
+/// What stands before a name that a build gives to a program: `buildConfigField "String", "`, `resValue 'string', '`.
+static BUILD_FIELD: LazyLock<Option<Regex>> =
+    LazyLock::new(|| compile(r#"(?:buildConfigField|resValue)[ \t]*\(?[ \t]*["']\w{1,20}["'][ \t]*,[ \t]*["']$"#));
+
 /// What stands before a name that begins a line of configuration.
 static LINE_START: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compile(
@@ -71,6 +75,12 @@ pub(crate) fn is_of_environment(name: &[u8], form: Form) -> bool {
     form == Form::Line
         && name.contains(&b'_')
         && name.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_')
+}
+
+/// Whether a word without quotes that is given to the variable at `name` of `text` is data: variables of this language
+/// are marked, and the word is not.
+pub(crate) fn is_bare_word(text: &[u8], name: &Range<usize>) -> bool {
+    name.start.checked_sub(1).and_then(|at| text.get(at)) == Some(&b'$')
 }
 
 /// Compiles one of the patterns of settings.
@@ -136,12 +146,14 @@ fn is_element(text: &[u8], start: usize) -> bool {
     before.last().is_some_and(|byte| matches!(byte, b'<' | b':' | b'"' | b'>'))
 }
 
-/// Whether the quoted name at `start` is the first argument of a call or the first entry of a list in braces.
+/// Whether the quoted name at `start` is the first argument of a call or the first entry of a list in braces, or what a
+/// build names.
 fn is_first_argument(text: &[u8], start: usize) -> bool {
     let before = text.get(start.saturating_sub(80)..start).unwrap_or_default();
     let quote = |byte: &u8| matches!(byte, b'"' | b'\'' | b'`' | b'\\');
     let open = before.iter().rposition(|byte| !quote(byte)).and_then(|at| before.get(..=at)).unwrap_or_default();
     open.trim_ascii_end().last().is_some_and(|byte| matches!(byte, b'(' | b'{'))
+        || BUILD_FIELD.as_ref().is_some_and(|pattern| pattern.is_match(before))
 }
 
 /// Whether `name` is an option of a command line, or set by `ENV NAME value`.
@@ -205,13 +217,24 @@ fn quoted(text: &[u8], start: usize) -> Option<(Range<usize>, Form)> {
             _ => {}
         }
     }
-    let content = content.get(..end?)?;
+    let whole = content.get(..end?)?;
+    // Code that is made by code: `'"…"'`, `"\"…\""`.
+    let content = without_inner_quotes(whole);
+    let from = from + (whole.len() - content.len()) / 2;
     let scheme = scheme(content);
     let inner = content.get(scheme..)?;
     let value = inner.trim_ascii();
     let lead = inner.len() - inner.trim_ascii_start().len();
     let at = start + from + scheme + lead;
     Some((at..at + value.len(), Form::Quoted))
+}
+
+/// What stands between the quotes, escaped or not, that are the first and the last of `content`.
+fn without_inner_quotes(content: &[u8]) -> &[u8] {
+    [&b"\\\""[..], b"\"", b"\\'", b"'"]
+        .iter()
+        .find_map(|quote| content.strip_prefix(*quote)?.strip_suffix(*quote))
+        .unwrap_or(content)
 }
 
 /// Length of the scheme of an authorization at the start of `value`.
@@ -331,6 +354,9 @@ mod tests {
             ("mail:\n  token: v4lu3 # comment\n", "token", Form::Line),
             ("spring.token=v4lu3", "spring.token", Form::Line),
             ("https://host/?token=v4lu3&x=1", "token", Form::Bare),
+            ("buildConfigField 'String', 'API_TOKEN', '\"v4lu3\"'", "API_TOKEN", Form::Quoted),
+            ("resValue(\"string\", \"api_token\", \"v4lu3\")", "api_token", Form::Quoted),
+            ("put(\"API_TOKEN\", \"\\\"v4lu3\\\"\")", "API_TOKEN", Form::Quoted),
             ("mail --token v4lu3 --other", "token", Form::Bare),
             ("Your token is v4lu3", "token", Form::Word),
         ] {

@@ -50,9 +50,20 @@ pub(crate) fn is_data(form: Form) -> bool {
     matches!(form, Form::Quoted | Form::Line)
 }
 
-/// Letters alone: only where they are surely data, and all small, as capitals among them would most often come with digits.
+/// Letters alone: only where they are surely data. Capitals among them must turn up as often as by chance, not at the start
+/// of words.
 fn is_random_letters(value: &[u8], form: Form) -> bool {
-    is_data(form) && value.iter().all(u8::is_ascii_lowercase) && entropy::of(value) > 3.2 && letters::are_random(value)
+    const LONG_BYTES: usize = 20;
+    let of_both_cases = || {
+        let turns = value.windows(2).filter(|pair| pair.iter().filter(|byte| byte.is_ascii_uppercase()).count() == 1);
+        value.len() >= LONG_BYTES
+            && turns.count() * 5 >= value.len() * 2
+            && value.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-'))
+    };
+    is_data(form)
+        && (value.iter().all(u8::is_ascii_lowercase) || of_both_cases())
+        && entropy::of(value) > 3.2
+        && letters::are_random(value)
 }
 
 /// Whether `value` reads as words, or as a name made of them.
