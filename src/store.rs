@@ -9,6 +9,7 @@ mod contract;
 mod disk;
 mod frame;
 mod generation;
+mod index;
 mod log;
 mod marker;
 mod memory;

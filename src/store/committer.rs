@@ -1,22 +1,31 @@
 //! The one writer of the embedded store: groups commits into frames, syncs, answers, and rewrites the log when most of it
 //! is dead.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::oneshot;
 
 use super::disk::Disk;
-use super::frame::{self, Builder, Chain, FRAME_HEAD, GROUP_BYTES};
+use super::frame::{Builder, Chain, FRAME_HEAD, GROUP_BYTES};
 use super::generation::{create, remove_generation};
 use super::log::State;
 use super::marker::Marker;
 use super::sled::Location;
 use super::{Batch, Export, Key, Precondition, Revision, StoreError, Write};
+
+/// How long nobody commits before the index is settled, and how many of its changes are then between two looks at who waits.
+const REST: Duration = Duration::from_millis(5);
+const SETTLED_AT_REST: usize = 256;
+/// Changes of the index that may wait in memory, some 100 bytes each, before each commit settles some besides its own.
+const MOST_UNSETTLED: usize = 1 << 16;
+/// Entries of the index that a compaction holds at one time.
+const PART: usize = 4096;
 
 pub(super) enum Message {
     Commit(Batch, oneshot::Sender<Result<Revision, StoreError>>),
@@ -50,7 +59,7 @@ type Waiting = (oneshot::Sender<Result<Revision, StoreError>>, Result<Revision, 
 
 impl Committer {
     pub(super) fn run(mut self, messages: &mpsc::Receiver<Message>) -> Result<(), StoreError> {
-        while let Ok(first) = messages.recv() {
+        while let Some(first) = self.next(messages) {
             let mut next = Some(first);
             while let Some(message) = next.take() {
                 match message {
@@ -68,6 +77,19 @@ impl Committer {
             }
         }
         self.close()
+    }
+
+    /// The next message; `None` once nobody can send one. Settles the index while none comes.
+    fn next(&mut self, messages: &mpsc::Receiver<Message>) -> Option<Message> {
+        loop {
+            let state = self.state.load_full().filter(|state| state.index.unsettled() > 0);
+            let Some(state) = state else { return messages.recv().ok() };
+            match messages.recv_timeout(REST) {
+                Ok(message) => return Some(message),
+                Err(mpsc::RecvTimeoutError::Timeout) => self.settle(&state, SETTLED_AT_REST),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+            }
+        }
     }
 
     /// Commits `batch` and everything that waits behind it as one frame. Answers the first message that is no commit.
@@ -166,33 +188,32 @@ impl Committer {
         Ok(())
     }
 
-    /// Brings the index up to the log. An index that cannot be written would answer old values, so that is fatal too;
-    /// the next start makes it anew.
+    /// Brings the index up to the log.
     fn update(&mut self, state: &State, changed: HashMap<Key, Option<Location>>) {
+        let share = 2 * changed.len();
         self.tail.dead += FRAME_HEAD as u64;
         for (key, location) in changed {
-            let old = match location {
-                Some(location) => state.index.put(&key.0, location),
-                None => state.index.delete(&key.0),
-            };
-            match old {
-                Ok(old) => self.tail.dead += frame::made_useless(&key.0, old, location),
-                Err(error) => fatal("update the index of", &state.log_path, &error),
-            }
+            self.tail.dead += state.index.change(key, location);
+        }
+        if state.index.unsettled() > MOST_UNSETTLED {
+            self.settle(state, share);
+        }
+    }
+
+    /// Settles a part of the index. One that cannot be written would answer old values some time, so that is fatal; the
+    /// next start makes it anew.
+    fn settle(&mut self, state: &State, most: usize) {
+        match state.index.settle(most) {
+            Ok(useless) => self.tail.dead += useless,
+            Err(error) => fatal("update the index of", &state.log_path, &error),
         }
     }
 
     /// A copy of the store as of now: the log so far, read again without what was overwritten.
     fn export(&self) -> Result<Export, StoreError> {
         let state = self.state.load_full().ok_or(StoreError::Closed)?;
-        let mut live = BTreeMap::new();
-        for found in state.index.scan(&[], None) {
-            let (key, location) = found.map_err(StoreError::io("read the index of", &state.log_path))?;
-            live.insert(key, location);
-        }
-        Ok(Box::new(
-            live.into_iter().map(move |(key, location)| Ok((Key(key.into_boxed_slice()), state.read(location)?))),
-        ))
+        let (live, _) = state.part(&[], None, usize::MAX)?;
+        Ok(Box::new(live.into_iter().map(move |(key, location)| Ok((key, state.read(location)?)))))
     }
 
     /// Writes a new generation with live entries only. Commits wait meanwhile; reads go on.
@@ -202,16 +223,19 @@ impl Committer {
         let (state, tail) = create(&self.folder, &self.disk, generation, |index, log| {
             let mut frame = Builder::new();
             let mut located = Vec::new();
-            let entries = old.index.scan(&[], None);
-            for found in entries {
-                let (key, location) = found.map_err(StoreError::io("read the index of", &old.log_path))?;
-                let key = Key(key.into_boxed_slice());
-                let entry = old.read(location)?;
-                let placed = frame.put(&key, &entry.bytes, location.revision);
-                let offset = log.length + placed.value_at as u64;
-                located.push((key, Location { offset, ..location }));
-                if frame.len() >= GROUP_BYTES {
-                    log.flush(std::mem::replace(&mut frame, Builder::new()), &mut located, index)?;
+            let (mut after, mut more) = (None, true);
+            while more {
+                let entries;
+                (entries, more) = old.part(&[], after.as_ref(), PART)?;
+                after = entries.last().map(|(key, _)| key.clone());
+                for (key, location) in entries {
+                    let entry = old.read(location)?;
+                    let placed = frame.put(&key, &entry.bytes, location.revision);
+                    let offset = log.length + placed.value_at as u64;
+                    located.push((key, Location { offset, ..location }));
+                    if frame.len() >= GROUP_BYTES {
+                        log.flush(std::mem::replace(&mut frame, Builder::new()), &mut located, index)?;
+                    }
                 }
             }
             log.flush(frame, &mut located, index)?;
@@ -229,8 +253,9 @@ impl Committer {
     }
 
     /// Syncs the index and leaves the marker that lets the next start trust it.
-    fn close(self) -> Result<(), StoreError> {
+    fn close(mut self) -> Result<(), StoreError> {
         let Some(state) = self.state.swap(None) else { return Ok(()) };
+        self.settle(&state, usize::MAX);
         let marker = Marker { generation: state.generation, tail: self.tail }.encode();
         state.index.close(&marker).map_err(StoreError::io("sync the index of", &state.log_path))?;
         let path = self.folder.join("clean");
@@ -253,7 +278,7 @@ fn holds(
         let (Precondition::Absent(key) | Precondition::At(key, _)) = precondition;
         let current = match changed.get(key) {
             Some(location) => *location,
-            None => state.index.get(&key.0).map_err(StoreError::io("read the index of", &state.log_path))?,
+            None => state.index.get(key).map_err(StoreError::io("read the index of", &state.log_path))?,
         };
         let met = match precondition {
             Precondition::Absent(_) => current.is_none(),

@@ -19,7 +19,6 @@ use std::os::unix::fs::FileExt as _;
 
 use ring::digest;
 
-use super::sled::Location;
 use super::{Key, MAX_BATCH_BYTES};
 
 /// Most bytes in one frame before the rest waits for the next; also bounds what one group holds in memory.
@@ -192,10 +191,9 @@ pub(super) fn another_follows(log: &File, from: u64, end: u64) -> io::Result<boo
     Ok(false)
 }
 
-/// Bytes that are of no use any more once `new` (`None`: a deletion) took the place of `old` under `key`.
-pub(super) fn made_useless(key: &[u8], old: Option<Location>, new: Option<Location>) -> u64 {
-    let write = |length: u32| (WRITE_HEAD + key.len()) as u64 + u64::from(length);
-    old.map_or(0, |old| write(old.length)) + if new.is_none() { write(0) } else { 0 }
+/// Bytes of one write with a key and a value of these lengths.
+pub(super) fn bytes_of(key: usize, value: u32) -> u64 {
+    (WRITE_HEAD + key) as u64 + u64::from(value)
 }
 
 /// One write of a body.

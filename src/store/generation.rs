@@ -9,8 +9,9 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use super::committer::{Tail, fatal};
 use super::disk::Disk;
 use super::frame::{self, Builder, Chain, HEADER};
+use super::index::{Index, Recent};
 use super::log::State;
-use super::sled::{Index, Location};
+use super::sled::Location;
 use super::{Key, StoreError};
 
 /// A log that is being written from the start.
@@ -34,8 +35,9 @@ impl NewLog<'_> {
         self.length += bytes.len() as u64;
         self.chain = chain;
         for (key, location) in located.drain(..) {
-            index.put(&key.0, location).map_err(StoreError::io("write the index of", &self.path))?;
+            index.change(key, Some(location));
         }
+        index.settle(usize::MAX).map_err(StoreError::io("write the index of", &self.path))?;
         Ok(())
     }
 
@@ -77,7 +79,7 @@ fn write(
     let header = frame::header(generation, seed);
     disk.write_at(&file, &fresh, &header, 0).map_err(StoreError::io("write", &fresh))?;
     let chain = frame::open_header(&header, generation).unwrap_or_default();
-    let index = open_index(folder, generation)?;
+    let index = open_index(folder, generation, Recent::new())?;
     let mut log = NewLog { disk, file, path: fresh, length: HEADER as u64, chain };
     let tail = fill(&index, &mut log)?;
     let NewLog { file, path: fresh, .. } = log;
@@ -90,9 +92,9 @@ fn write(
     Ok((State { log: file, log_path, index, generation }, tail))
 }
 
-pub(super) fn open_index(folder: &Path, generation: u64) -> Result<Index, StoreError> {
+pub(super) fn open_index(folder: &Path, generation: u64, recent: Recent) -> Result<Index, StoreError> {
     let path = index_path(folder, generation);
-    Index::open(&path).map_err(StoreError::io("open the index", path))
+    Index::open(&path, recent).map_err(StoreError::io("open the index", path))
 }
 
 pub(super) fn log_path(folder: &Path, generation: u64) -> PathBuf {

@@ -27,8 +27,9 @@ use tokio::sync::oneshot;
 
 use super::committer::{Committer, Message};
 use super::disk::Disk;
+use super::index::{Index, Part};
 use super::recovery::recover;
-use super::sled::{Index, Location};
+use super::sled::Location;
 use super::{Batch, COMPACT_BYTES, Entry, Export, Key, Page, Revision, Scan, Store, StoreError, check_sizes};
 
 /// The embedded store in one folder.
@@ -117,7 +118,7 @@ impl LogStore {
 
 impl Store for LogStore {
     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
-        ready(self.state().and_then(|state| state.get(&key.0))).boxed()
+        ready(self.state().and_then(|state| state.get(key))).boxed()
     }
 
     fn scan(&self, scan: Scan) -> BoxFuture<'_, Result<Page, StoreError>> {
@@ -166,7 +167,7 @@ impl Drop for LogStore {
 }
 
 impl State {
-    fn get(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
+    fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
         match self.index.get(key).map_err(StoreError::io("read the index of", &self.log_path))? {
             Some(location) => self.read(location).map(Some),
             None => Ok(None),
@@ -174,16 +175,15 @@ impl State {
     }
 
     fn scan(&self, scan: &Scan) -> Result<Page, StoreError> {
-        let mut page = Page::default();
-        for found in self.index.scan(&scan.prefix, scan.after.as_ref().map(|after| &*after.0)) {
-            let (key, location) = found.map_err(StoreError::io("read the index of", &self.log_path))?;
-            if page.entries.len() == scan.limit {
-                page.more = true;
-                break;
-            }
-            page.entries.push((Key(key.into_boxed_slice()), self.read(location)?));
-        }
-        Ok(page)
+        let (found, more) = self.part(&scan.prefix, scan.after.as_ref(), scan.limit)?;
+        let read = |(key, location)| Ok((key, self.read(location)?));
+        Ok(Page { entries: found.into_iter().map(read).collect::<Result<_, _>>()?, more })
+    }
+
+    /// At most `limit` entries of the index with `prefix` after `after`.
+    pub(super) fn part(&self, prefix: &[u8], after: Option<&Key>, limit: usize) -> Result<Part, StoreError> {
+        let part = self.index.part(prefix, after.map(|after| &*after.0), limit);
+        part.map_err(StoreError::io("read the index of", &self.log_path))
     }
 
     pub(super) fn read(&self, location: Location) -> Result<Entry, StoreError> {

@@ -1,17 +1,17 @@
 //! Finds the end of the log after a start: by the marker of a clean close, else by replaying every frame.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 
-use super::StoreError;
 use super::committer::Tail;
 use super::disk::Disk;
-use super::frame::{self, FRAME_HEAD, Frames, HEADER};
+use super::frame::{self, FRAME_HEAD, Frames, HEADER, bytes_of};
 use super::generation::{create, log_path, open_index, remove_generation, remove_index};
+use super::index::Recent;
 use super::log::State;
 use super::marker;
 use super::sled::Location;
+use super::{Key, StoreError};
 
 /// Opens the newest log.
 pub(super) fn recover(folder: &Path, disk: &Disk) -> Result<(State, Tail), StoreError> {
@@ -37,7 +37,7 @@ pub(super) fn recover(folder: &Path, disk: &Disk) -> Result<(State, Tail), Store
     let log = OpenOptions::new().read(true).write(true).open(&log_path).map_err(StoreError::io("open", &log_path))?;
     let length = log.metadata().map_err(StoreError::io("read", &log_path))?.len();
     if let Some(marker) = marker.filter(|marker| marker.generation == generation && marker.tail.length == length) {
-        match open_index(folder, generation) {
+        match open_index(folder, generation, Recent::new()) {
             Ok(index) if index.agrees_with(&marker.encode()) => {
                 return Ok((State { log, log_path, index, generation }, marker.tail));
             }
@@ -53,10 +53,7 @@ pub(super) fn recover(folder: &Path, disk: &Disk) -> Result<(State, Tail), Store
     }
     // What a killed process wrote may only be in the page cache. Nobody may read what a power cut could still take.
     disk.sync(&log, &log_path).map_err(StoreError::io("sync", &log_path))?;
-    let index = open_index(folder, generation)?;
-    for (key, location) in entries {
-        index.put(&key, location).map_err(StoreError::io("write the index of", &log_path))?;
-    }
+    let index = open_index(folder, generation, entries)?;
     Ok((State { log, log_path, index, generation }, tail))
 }
 
@@ -97,18 +94,13 @@ pub(super) fn missing(path: &Path) -> StoreError {
 }
 
 /// Reads the whole log. The end may be torn; anything else that is broken is damage.
-fn replay(
-    log: &File,
-    path: &Path,
-    generation: u64,
-    length: u64,
-) -> Result<(BTreeMap<Vec<u8>, Location>, Tail), StoreError> {
+fn replay(log: &File, path: &Path, generation: u64, length: u64) -> Result<(Recent, Tail), StoreError> {
     let corrupt = |offset: u64, reason| StoreError::Corrupt { path: path.to_owned(), offset, reason };
     let mut frames = Frames::open(log, length).map_err(StoreError::io("read", path))?;
     let header = frames.header().map_err(|_| corrupt(0, "the header is cut off"))?;
     let chain = frame::open_header(&header, generation).ok_or_else(|| corrupt(0, "the header is not one of ours"))?;
     let mut tail = Tail { length: HEADER as u64, chain, revision: 0, dead: 0 };
-    let mut entries: BTreeMap<Vec<u8>, Location> = BTreeMap::new();
+    let mut entries = Recent::new();
     while let Some(frame) = frames.next(&tail.chain).map_err(StoreError::io("read", path))? {
         for write in frame::writes(frame.body) {
             let new = write.value.map(|(value_at, length)| Location {
@@ -116,11 +108,15 @@ fn replay(
                 length,
                 revision: write.revision,
             });
+            let (key, size) = (Key::from(write.key), write.key.len());
             let old = match new {
-                Some(location) => entries.insert(write.key.to_vec(), location),
-                None => entries.remove(write.key),
+                Some(_) => entries.insert(key, new).flatten(),
+                None => {
+                    tail.dead += bytes_of(size, 0);
+                    entries.remove(&key).flatten()
+                }
             };
-            tail.dead += frame::made_useless(write.key, old, new);
+            tail.dead += old.map_or(0, |old| bytes_of(size, old.length));
         }
         tail.dead += FRAME_HEAD as u64;
         tail.length += (FRAME_HEAD + frame.body.len()) as u64;

@@ -1,4 +1,4 @@
-//! The index over the commit log: which key's value lies where. `sled` keeps it, so that memory does not grow with the store.
+//! The settled part of the index: `sled` keeps it, so that memory does not grow with the store.
 //!
 //! sled syncs nothing by itself, so the index is only trusted after a clean close, which syncs it and leaves a marker.
 //! Otherwise it is thrown away and made anew from the log, which is the truth.
@@ -13,7 +13,7 @@ use sled::{Db, Mode};
 /// Memory that sled may use for its pages.
 const CACHE_BYTES: u64 = 16 << 20;
 
-/// Tree and key of what [`Index::close`] notes.
+/// Tree and key of what [`Settled::close`] notes.
 const CLOSED: &[u8] = b"closed";
 
 /// Where a value lies in the log.
@@ -41,13 +41,13 @@ impl Location {
     }
 }
 
-/// The index.
-pub(super) struct Index {
+/// Which key's value lies where, as of some commit for each of them.
+pub(super) struct Settled {
     db: Db,
     path: PathBuf,
 }
 
-impl Index {
+impl Settled {
     /// Opens the index in `path`, or makes an empty one.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let config =
@@ -55,7 +55,7 @@ impl Index {
         Ok(Self { db: config.open().map_err(io_error)?, path: path.to_owned() })
     }
 
-    /// Whether [`Index::close`] noted this marker last.
+    /// Whether [`Settled::close`] noted this marker last.
     pub(super) fn agrees_with(&self, marker: &[u8]) -> bool {
         let noted = self.db.open_tree(CLOSED).and_then(|tree| tree.get(CLOSED));
         matches!(noted, Ok(Some(noted)) if noted == marker)
