@@ -23,7 +23,7 @@ use turnlock_core::audit::{Chain, Digest, Kind};
 use crate::barrier::Barrier;
 use crate::clock::SharedClock;
 use crate::error::Error;
-pub use entry::Entry;
+pub use entry::{Entry, Known};
 pub use file::{OpenError, files};
 use writer::{Order, Record, Refusal, Writer};
 

@@ -28,7 +28,7 @@ pub use keyring::Term;
 use keyring::{Cipher, Keyring, term_of};
 use seal::SealConfig;
 pub use view::{Changes, View};
-use view::{Names, name_and_value};
+use view::{Names, name_and_value, value_of};
 
 /// Encryptions under one term before a new one is put in force; below the 2³² of NIST SP 800-38D §8.3.
 const TERM_LIMIT: u64 = 3_800_000_000;
@@ -295,10 +295,10 @@ impl Barrier {
         self.0.open.load_full().ok_or(BarrierError::Sealed)
     }
 
-    async fn read(&self, open: &Open, key: &Key) -> Result<Option<(String, Record)>, BarrierError> {
+    async fn read(&self, open: &Open, key: &Key) -> Result<Option<Record>, BarrierError> {
         let Some(entry) = self.0.store.get(key).await? else { return Ok(None) };
-        let (name, value) = name_and_value(open.open(key, &entry.bytes)?)?;
-        Ok(Some((name, Record { value, revision: entry.revision })))
+        let value = value_of(open.open(key, &entry.bytes)?)?;
+        Ok(Some(Record { value, revision: entry.revision }))
     }
 
     async fn read_all(&self, open: &Open, prefix: &[u8], limit: usize) -> Result<Vec<(String, Record)>, BarrierError> {

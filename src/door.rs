@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use turnlock_core::policy::Question;
 
 use crate::audit::{Entry, Written};
-use crate::engine::{self, Access, Call, Found, Route, sys};
+use crate::engine::{self, Access, Call, Found, Route, Seen, sys};
 use crate::error::Error;
 use crate::request::{Operation, Request};
 use crate::response::{Content, Response};
@@ -71,10 +71,10 @@ async fn serve(
         entry.caller(caller);
     }
     // Only to those who may do something there: to others it would tell which mounts exist.
-    if let Some(caller) = &caller
-        && !caller.acl.capabilities(&request.path, None).contains(&"deny")
-        && request.operation == Operation::Read
+    if request.operation == Operation::Read
         && request.query.value("help").is_some()
+        && let Some(caller) = &caller
+        && !caller.acl.capabilities(&request.path, None).contains(&"deny")
         && let Some((mount, start)) = &resolved
         && let Some(help) = engine::help(mount.entry.kind.routes(), request.path.as_str(), *start)
     {
@@ -86,8 +86,15 @@ async fn serve(
     };
     entry.mount(&mount);
     let wrap_ttl = request.wrap_ttl;
-    let mut call =
-        Call { server: server.clone(), parts: parts.clone(), mount: mount.clone(), request, caller, parameters };
+    let mut call = Call {
+        server: server.clone(),
+        parts: parts.clone(),
+        mount: mount.clone(),
+        request,
+        caller,
+        parameters,
+        seen: Seen::default(),
+    };
     if call.request.operation == Operation::Update
         && let Some(exists) = route.exists
         && !exists(&call).await?

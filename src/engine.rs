@@ -12,8 +12,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::barrier::Record;
 use crate::error::Error;
 use crate::mount::Mount;
 use crate::request::{Operation, Request};
@@ -143,7 +145,12 @@ pub struct Call {
     pub caller: Option<Caller>,
     /// The pattern's values.
     pub parameters: Parameters,
+    /// What the existence check read, for the handler to begin with.
+    pub seen: Seen,
 }
+
+/// A record that was read a moment ago. Who takes it does not read again, and commits only if it is still in force.
+pub type Seen = Mutex<Option<Record>>;
 
 impl Call {
     /// The value of `{name}` or `{name*}` in the route's pattern; empty when the pattern has none of that name.

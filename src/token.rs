@@ -35,6 +35,7 @@ use turnlock_core::token::{TokenKind, mint};
 use turnlock_core::{Path, Protected};
 use zeroize::Zeroizing;
 
+use crate::audit::Known;
 use crate::barrier::{Barrier, Record, View};
 use crate::clock::SharedClock;
 use crate::error::Error;
@@ -154,6 +155,8 @@ pub struct Caller {
     pub entry: Arc<TokenEntry>,
     /// What it may do.
     pub acl: Arc<Acl>,
+    /// How it appears in the audit.
+    pub known: Arc<Known>,
 }
 
 /// A token that is alive.
@@ -258,11 +261,14 @@ struct Held {
     revision: Option<Revision>,
     /// What its policies allow, and the state of the policies that it was made from.
     acl: arc_swap::ArcSwapOption<(u64, Arc<Acl>)>,
+    /// How it appears in the audit.
+    known: Arc<Known>,
 }
 
 impl Held {
     fn new(entry: TokenEntry, revision: Option<Revision>) -> Arc<Self> {
-        Arc::new(Self { entry: Arc::new(entry), revision, acl: arc_swap::ArcSwapOption::empty() })
+        let acl = arc_swap::ArcSwapOption::empty();
+        Arc::new(Self { entry: Arc::new(entry), revision, acl, known: Arc::default() })
     }
 
     fn read(record: &Record) -> Result<Arc<Self>, Error> {

@@ -12,6 +12,8 @@
 
 mod proof;
 
+use std::io::Write as _;
+
 use ring::digest;
 use serde::Serialize;
 
@@ -163,7 +165,8 @@ impl Chain {
         let start = out.len();
         self.seq += 1;
         out.extend_from_slice(b"{\"seq\":");
-        out.extend_from_slice(self.seq.to_string().as_bytes());
+        // Writing to a vector cannot fail.
+        let _ = write!(out, "{}", self.seq);
         out.extend_from_slice(b",\"kind\":\"");
         out.extend_from_slice(kind.as_str().as_bytes());
         out.push(b'"');
@@ -174,7 +177,10 @@ impl Chain {
         }
         self.hash = link(&self.hash, out.get(start..).unwrap_or_default());
         out.extend_from_slice(HASH_MEMBER);
-        out.extend_from_slice(hex::encode(self.hash).as_bytes());
+        let mut digits = [0; 64];
+        // The room is right, so this cannot fail either.
+        let _ = hex::encode_to_slice(self.hash, &mut digits);
+        out.extend_from_slice(&digits);
         out.extend_from_slice(b"\"}\n");
     }
 

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use arc_swap::ArcSwapOption;
 use chrono::{DateTime, SecondsFormat, Utc};
 use turnlock_core::audit::{AuditRecord, Digest};
 use turnlock_core::token::TokenKind;
@@ -29,18 +30,50 @@ pub struct Entry {
     operation: Option<Operation>,
     path: Option<String>,
     peer: Peer,
-    token: Option<Digest>,
+    token: Option<Protected>,
     fields: Vec<(String, Digest)>,
     fields_omitted: usize,
     query: Vec<(String, Digest)>,
     wrap_ttl: Option<u64>,
-    caller: Option<(Arc<TokenEntry>, Option<Digest>)>,
+    caller: Option<(Arc<TokenEntry>, Option<Shown>)>,
     mount: Option<Arc<Mount>>,
     status: Option<u16>,
     error: Option<String>,
     data: Option<Digest>,
     issued: Option<(Digest, Digest)>,
     wrapping: Option<(Digest, Digest)>,
+}
+
+/// The hashes under which a token and its accessor appear in records.
+#[derive(Clone, Copy)]
+struct Shown {
+    token: Digest,
+    accessor: Option<Digest>,
+}
+
+/// The hashes of a token as they were made last, kept with the token: every request needs them. They hold for the keys
+/// that made them.
+#[derive(Default)]
+pub struct Known(ArcSwapOption<(Weak<Keys>, Shown)>);
+
+impl Known {
+    fn shown(&self, keys: &Arc<Keys>, token: &Protected, accessor: &str) -> Shown {
+        if let Some(known) = &*self.0.load()
+            && std::ptr::eq(known.0.as_ptr(), Arc::as_ptr(keys))
+        {
+            return known.1;
+        }
+        let accessor = (!accessor.is_empty()).then(|| keys.digest(accessor.as_bytes()));
+        let shown = Shown { token: keys.digest(token.expose()), accessor };
+        self.0.store(Some(Arc::new((Arc::downgrade(keys), shown))));
+        shown
+    }
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Known(..)")
+    }
 }
 
 impl Audit {
@@ -82,11 +115,11 @@ impl Entry {
         self.query = query.map(|(name, value)| (short(name), keys.digest(value.as_bytes()))).collect();
     }
 
-    /// Adds who asks.
+    /// Adds who asks: with the token that was added before.
     pub fn caller(&mut self, caller: &Caller) {
-        let accessor = self.keys.as_ref().filter(|_| !caller.entry.accessor.is_empty());
-        let accessor = accessor.map(|keys| keys.digest(caller.entry.accessor.as_bytes()));
-        self.caller = Some((caller.entry.clone(), accessor));
+        let shown = self.keys.as_ref().zip(self.token.take());
+        let shown = shown.map(|(keys, token)| caller.known.shown(keys, &token, &caller.entry.accessor));
+        self.caller = Some((caller.entry.clone(), shown));
     }
 
     /// Adds where the request goes.
@@ -106,7 +139,7 @@ impl Entry {
 
     /// Adds the token that was sent.
     pub fn token(&mut self, token: &Protected) {
-        self.token = self.keys.as_ref().map(|keys| keys.digest(token.expose()));
+        self.token = Some(token.duplicate());
     }
 
     /// Adds what is answered.
@@ -165,6 +198,9 @@ impl Entry {
             Peer::Local => "local",
         };
         let caller = self.caller.as_ref();
+        let shown = caller.and_then(|(_, shown)| *shown);
+        // Of nobody who is known.
+        let unknown = self.keys.as_ref().zip(self.token.as_ref()).map(|(keys, token)| keys.digest(token.expose()));
         let record = AuditRecord {
             time: &self.received.to_rfc3339_opts(SecondsFormat::Micros, true),
             id: self.id.hyphenated().encode_lower(&mut id),
@@ -173,8 +209,8 @@ impl Entry {
             mount: self.mount.as_ref().map(|mount| mount.entry.path.as_str()),
             mount_accessor: self.mount.as_ref().map(|mount| mount.entry.accessor.as_str()),
             peer: Some(peer),
-            token: self.token,
-            accessor: caller.and_then(|(_, accessor)| *accessor),
+            token: shown.map(|shown| shown.token).or(unknown),
+            accessor: shown.and_then(|shown| shown.accessor),
             display_name: caller.map(|(entry, _)| entry.display_name.as_str()),
             policies: caller.map_or(&[], |(entry, _)| entry.policies.as_slice()),
             fields: &self.fields,

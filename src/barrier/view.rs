@@ -9,6 +9,10 @@
 //! the marker only if it is still the one that was there before the folder was seen empty; a creation in between puts
 //! it anew, and the removal conflicts.
 
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
 use ring::hmac;
 use turnlock_core::Protected;
 use zeroize::Zeroizing;
@@ -24,25 +28,37 @@ const KEY_BYTES: usize = FOLDER_BYTES + 16;
 #[derive(Clone)]
 pub struct View {
     barrier: Barrier,
-    space: std::sync::Arc<str>,
+    space: Arc<Space>,
+}
+
+/// The name of a space, and what its storage keys start with, once that is known.
+struct Space {
+    name: Box<str>,
+    prefix: OnceLock<Prefix>,
+}
+
+/// What storage keys start with, and the names that say so: a restore brings others.
+struct Prefix {
+    of: [u8; SPACE_BYTES],
+    bytes: [u8; SPACE_BYTES],
 }
 
 impl std::fmt::Debug for View {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("View").field(&self.space).finish()
+        f.debug_tuple("View").field(&self.space.name).finish()
     }
 }
 
 impl View {
     pub(super) fn new(barrier: Barrier, space: &str) -> Self {
-        Self { barrier, space: space.into() }
+        Self { barrier, space: Arc::new(Space { name: space.into(), prefix: OnceLock::new() }) }
     }
 
     /// The record at `path`.
     pub async fn get(&self, path: &str) -> Result<Option<Record>, BarrierError> {
         let open = self.barrier.open()?;
         let key = open.names.key(&self.space, path);
-        self.barrier.read(&open, &key).await.map(|found| found.map(|(_, record)| record))
+        self.barrier.read(&open, &key).await
     }
 
     /// Names directly below `folder` (`""` or `a/b/`), sorted; those of folders end with a slash.
@@ -190,24 +206,36 @@ impl Changes {
         names: &Names,
         seal: impl Fn(&Key, &[u8]) -> Result<Vec<u8>, BarrierError>,
     ) -> Result<crate::store::Batch, BarrierError> {
-        let check = |check| match check {
-            Check::Absent(view, path) => Precondition::Absent(names.key(&view.space, &path)),
-            Check::At(view, path, revision) => Precondition::At(names.key(&view.space, &path), revision),
-        };
-        let preconditions = self.preconditions.into_iter().map(check).collect();
+        // What is checked is written too, most often.
+        let mut checked: HashMap<(*const Space, String), Key> = HashMap::new();
+        let mut preconditions = Vec::with_capacity(self.preconditions.len());
+        for check in self.preconditions {
+            let (Check::Absent(view, path) | Check::At(view, path, _)) = &check;
+            let key = names.key(&view.space, path);
+            checked.insert((Arc::as_ptr(&view.space), path.clone()), key.clone());
+            preconditions.push(match check {
+                Check::Absent(..) => Precondition::Absent(key),
+                Check::At(_, _, revision) => Precondition::At(key, revision),
+            });
+        }
         let mut writes = Vec::with_capacity(self.writes.len());
         for write in self.writes {
-            writes.push(match write {
-                Change::Put(view, path, value) => {
-                    let key = names.key(&view.space, &path);
-                    let (_, name) = split(&path).unwrap_or(("", &path));
+            let (view, path, value) = match write {
+                Change::Put(view, path, value) => (view, path, Some(value)),
+                Change::Delete(view, path) => (view, path, None),
+            };
+            let place = (Arc::as_ptr(&view.space), path);
+            let key = checked.get(&place).cloned().unwrap_or_else(|| names.key(&view.space, &place.1));
+            writes.push(match value {
+                Some(value) => {
+                    let (_, name) = split(&place.1).unwrap_or(("", &place.1));
                     if u16::try_from(name.len()).is_err() {
                         return Err(BarrierError::Store(crate::store::StoreError::TooLarge));
                     }
                     let sealed = seal(&key, &with_name(name, value.expose()))?;
                     Write::Put(key, sealed)
                 }
-                Change::Delete(view, path) => Write::Delete(names.key(&view.space, &path)),
+                None => Write::Delete(key),
             });
         }
         Ok(crate::store::Batch { preconditions, writes })
@@ -225,55 +253,76 @@ fn with_name(name: &str, value: &[u8]) -> Zeroizing<Vec<u8>> {
 
 /// Undoes [`with_name`].
 pub(super) fn name_and_value(plain: Protected) -> Result<(String, Protected), BarrierError> {
+    let name = plain.expose().get(name_range(plain.expose())?).and_then(|name| std::str::from_utf8(name).ok());
+    let name = name.ok_or(BarrierError::Damaged)?.to_owned();
+    Ok((name, value_of(plain)?))
+}
+
+/// As [`name_and_value`], for who has named the record.
+pub(super) fn value_of(plain: Protected) -> Result<Protected, BarrierError> {
     let mut plain = plain.into_inner();
-    let [a, b, ..] = plain.as_slice() else { return Err(BarrierError::Damaged) };
-    let end = 2 + usize::from(u16::from_be_bytes([*a, *b]));
-    let name =
-        plain.get(2..end).and_then(|name| std::str::from_utf8(name).ok()).ok_or(BarrierError::Damaged)?.to_owned();
+    let end = name_range(&plain)?.end;
     // Within the same buffer: no second copy of the value that would have to be wiped.
     plain.copy_within(end.., 0);
     let left = plain.len() - end;
     plain.truncate(left);
-    Ok((name, Protected::new(std::mem::take(&mut *plain))))
+    Ok(Protected::new(std::mem::take(&mut *plain)))
+}
+
+fn name_range(plain: &[u8]) -> Result<Range<usize>, BarrierError> {
+    let [a, b, ..] = plain else { return Err(BarrierError::Damaged) };
+    let end = 2 + usize::from(u16::from_be_bytes([*a, *b]));
+    if end > plain.len() { Err(BarrierError::Damaged) } else { Ok(2..end) }
 }
 
 /// The key under which names are hashed.
-pub(super) struct Names(hmac::Key);
+pub(super) struct Names {
+    key: hmac::Key,
+    /// Tells this key from others.
+    id: [u8; SPACE_BYTES],
+}
 
 impl Names {
     pub(super) fn new(key: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+        let mut names = Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), id: [0; SPACE_BYTES] };
+        names.id = names.hash(b"this", "", "");
+        names
     }
 
     /// The storage key of a record.
-    pub(super) fn key(&self, space: &str, path: &str) -> Key {
+    fn key(&self, space: &Space, path: &str) -> Key {
         let (folder, _) = split(path).unwrap_or(("", path));
         let mut key = Vec::with_capacity(KEY_BYTES);
         key.extend(self.folder(space, folder));
-        key.extend(self.hash(b"name", space, path).get(..16).unwrap_or_default());
+        key.extend(self.hash::<16>(b"name", &space.name, path));
         Key(key.into_boxed_slice())
     }
 
     /// What the storage keys of a folder's records start with.
-    pub(super) fn folder(&self, space: &str, folder: &str) -> Vec<u8> {
-        let mut prefix = self.space(space);
-        prefix.extend(self.hash(b"fold", space, folder).get(..16).unwrap_or_default());
+    fn folder(&self, space: &Space, folder: &str) -> [u8; FOLDER_BYTES] {
+        let mut prefix = [0; FOLDER_BYTES];
+        let (head, rest) = prefix.split_at_mut(SPACE_BYTES);
+        head.copy_from_slice(&self.space(space));
+        rest.copy_from_slice(&self.hash::<16>(b"fold", &space.name, folder));
         prefix
     }
 
     /// What the storage keys of a space's records start with.
-    pub(super) fn space(&self, space: &str) -> Vec<u8> {
-        self.hash(b"spac", space, "").get(..SPACE_BYTES).unwrap_or_default().to_vec()
+    fn space(&self, space: &Space) -> [u8; SPACE_BYTES] {
+        let make = || Prefix { of: self.id, bytes: self.hash(b"spac", &space.name, "") };
+        let known = space.prefix.get_or_init(make);
+        if known.of == self.id { known.bytes } else { make().bytes }
     }
 
-    fn hash(&self, kind: &[u8; 4], space: &str, text: &str) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&self.0);
+    /// The first bytes of a keyed hash.
+    fn hash<const BYTES: usize>(&self, kind: &[u8; 4], space: &str, text: &str) -> [u8; BYTES] {
+        let mut context = hmac::Context::with_key(&self.key);
         context.update(kind);
         context.update(&(space.len() as u32).to_be_bytes());
         context.update(space.as_bytes());
         context.update(text.as_bytes());
-        let mut hash = [0; 32];
-        hash.copy_from_slice(context.sign().as_ref());
+        let mut hash = [0; BYTES];
+        hash.copy_from_slice(context.sign().as_ref().get(..BYTES).unwrap_or_default());
         hash
     }
 }

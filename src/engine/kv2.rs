@@ -143,7 +143,7 @@ fn exists(call: &Call) -> BoxFuture<'_, Result<bool, Error>> {
 }
 
 fn secrets(call: &Call) -> Secrets<'_> {
-    Secrets::new(&call.parts.barrier, &call.mount.view, call.parts.clock.now())
+    Secrets::new(&call.parts.barrier, &call.mount.view, call.parts.clock.now()).beginning_with(&call.seen)
 }
 
 /// The secret's path, which must name one.

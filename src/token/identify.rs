@@ -31,7 +31,7 @@ impl Tokens {
         }
         let held = if held.entry.num_uses == 0 { held } else { self.spend(&hash, now).await? };
         let acl = acl_of(self, parts, &held);
-        Ok(Caller { hash, entry: held.entry.clone(), acl })
+        Ok(Caller { hash, entry: held.entry.clone(), acl, known: held.known.clone() })
     }
 
     /// The token with that hash, if it is alive. Batch tokens have no row and are never found.
@@ -119,19 +119,22 @@ impl Tokens {
         held: &Arc<Held>,
         now: DateTime<Utc>,
     ) -> Result<bool, Error> {
-        let (mut hash, mut held) = (hash.clone(), held.clone());
-        for _ in 0..=MAX_DEPTH {
-            if !self.lives_by_itself(parts, &hash, &held.entry, now) {
+        if !self.lives_by_itself(parts, hash, &held.entry, now) {
+            return Ok(false);
+        }
+        let mut below = held.clone();
+        for _ in 0..MAX_DEPTH {
+            let Some(parent) = &below.entry.parent else { return Ok(true) };
+            let Some(above) = self.read(parent).await? else {
+                // A batch token cannot be made an orphan: it says for ever which parent it has.
+                return Ok(!below.entry.batch && self.grave(parent).await? == Some(Grave::Orphans));
+            };
+            if !self.lives_by_itself(parts, parent, &above.entry, now) {
                 return Ok(false);
             }
-            let Some(parent) = &held.entry.parent else { return Ok(true) };
-            match self.read(parent).await? {
-                Some(above) => (hash, held) = (parent.clone(), above),
-                // A batch token cannot be made an orphan: it says for ever which parent it has.
-                None => return Ok(!held.entry.batch && self.grave(parent).await? == Some(Grave::Orphans)),
-            }
+            below = above;
         }
-        Ok(false)
+        Ok(below.entry.parent.is_none())
     }
 
     fn lives_by_itself(&self, parts: &Parts, hash: &TokenHash, entry: &TokenEntry, now: DateTime<Utc>) -> bool {

@@ -11,6 +11,7 @@ use super::labels::{self, CURRENT, PENDING};
 use super::record::{Secret, Version, decode_version, encode_version};
 use super::{MAX_DATA_BYTES, json};
 use crate::barrier::{Barrier, BarrierError, Changes, View};
+use crate::engine::Seen;
 use crate::error::Error;
 use crate::store::Revision;
 
@@ -72,12 +73,18 @@ pub struct Secrets<'a> {
     barrier: &'a Barrier,
     view: &'a View,
     now: DateTime<Utc>,
+    seen: Option<&'a Seen>,
 }
 
 impl<'a> Secrets<'a> {
     /// The secrets in a mount's part of the barrier. `now` is the time of reads and changes.
     pub fn new(barrier: &'a Barrier, view: &'a View, now: DateTime<Utc>) -> Self {
-        Self { barrier, view, now }
+        Self { barrier, view, now, seen: None }
+    }
+
+    /// With what [`Secrets::exists`] leaves there, or has left, in place of the first read. All is for one secret.
+    pub(super) fn beginning_with(self, seen: &'a Seen) -> Self {
+        Self { seen: Some(seen), ..self }
     }
 
     /// The moment at which lifetimes are judged.
@@ -87,7 +94,12 @@ impl<'a> Secrets<'a> {
 
     /// Whether there is a secret, even one without versions.
     pub async fn exists(&self, path: &str) -> Result<bool, Error> {
-        Ok(self.view.get(&secret_name(path)).await?.is_some())
+        let record = self.view.get(&secret_name(path)).await?;
+        let exists = record.is_some();
+        if let Some(seen) = self.seen {
+            *seen.lock() = record;
+        }
+        Ok(exists)
     }
 
     /// One version. [`Error::NotFound`] when it never was, was pruned, or the label points nowhere; without data when
@@ -293,7 +305,11 @@ impl<'a> Secrets<'a> {
     }
 
     async fn load(&self, path: &str) -> Result<Option<Stored>, Error> {
-        let Some(record) = self.view.get(&secret_name(path)).await? else { return Ok(None) };
+        let record = match self.seen.and_then(|seen| seen.lock().take()) {
+            Some(seen) => Some(seen),
+            None => self.view.get(&secret_name(path)).await?,
+        };
+        let Some(record) = record else { return Ok(None) };
         let (secret, data) = Secret::decode(record.value.expose())?;
         Ok(Some(Stored { secret, buffer: record.value, data, revision: record.revision }))
     }
