@@ -1,7 +1,7 @@
 //! Slow hashes of passwords (Argon2id, RFC 9106), one at a time on a thread of the lowest priority.
 //!
 //! A flood of logins must not slow anybody else: there is one thread, so one core and 19 MiB at most; the queue is
-//! short, and who does not fit is told at once to come back.
+//! short, and who does not fit is told to come back, after a while in which he cannot ask again.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
@@ -17,6 +17,8 @@ use crate::error::Error;
 
 /// Hashes that may wait.
 const QUEUE: usize = 8;
+/// How long a client waits for its refusal. One that asks again at once, as attackers do, is slowed down by it.
+const PAUSE: Duration = Duration::from_millis(500);
 /// When a refused client should come back.
 const RETRY: Duration = Duration::from_secs(1);
 /// Memory of one hash in KiB, passes, lanes: OWASP's recommendation for Argon2id.
@@ -87,7 +89,10 @@ impl Hashing {
 
     async fn run(&self, password: Protected, salt: Vec<u8>, cost: (u32, u32, u32)) -> Result<Protected, Error> {
         let (answer, answered) = oneshot::channel();
-        self.jobs.try_send(Job { password, salt, cost, answer }).map_err(|_| Error::Busy(RETRY))?;
+        if self.jobs.try_send(Job { password, salt, cost, answer }).is_err() {
+            tokio::time::sleep(PAUSE).await;
+            return Err(Error::Busy(RETRY));
+        }
         let hash = answered.await.map_err(|_| Error::Unavailable("the server is stopping"))?;
         hash.ok_or_else(|| Error::internal("a password could not be hashed"))
     }
@@ -163,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flood_is_refused_at_once_and_the_rest_is_served() {
+    async fn of_a_flood_a_queue_is_served_and_the_rest_is_refused() {
         let hashing = Arc::new(Hashing::start().unwrap());
         let tries = (0..4 * QUEUE).map(|_| {
             let hashing = hashing.clone();

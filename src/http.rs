@@ -15,7 +15,7 @@ use std::sync::Arc;
 use ::http::request::Parts as Head;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use turnlock_core::Protected;
 use uuid::Uuid;
@@ -39,39 +39,58 @@ struct Edge {
     budget: Budget,
 }
 
-/// The API as a service: for listeners, and for callers in the same process.
-pub fn router(server: Arc<Server>, limits: Limits) -> Router {
-    let budget = Budget::new(&limits);
-    Router::new().fallback(serve).with_state(Arc::new(Edge { server, limits, budget }))
-}
+/// The API over a server, for listeners and for callers in the same process. Cheap to clone.
+#[derive(Clone)]
+pub struct Api(Arc<Edge>);
 
-async fn serve(State(edge): State<Arc<Edge>>, request: http::Request<Body>) -> http::Response<Body> {
-    for _ in 0..TURN {
-        tokio::task::coop::consume_budget().await;
+impl Api {
+    /// The API within `limits`, which all that this one is cloned for share.
+    pub fn new(server: Arc<Server>, limits: Limits) -> Self {
+        let budget = Budget::new(&limits);
+        Self(Arc::new(Edge { server, limits, budget }))
     }
-    let id = Uuid::new_v4();
-    let (head, body) = request.into_parts();
-    let head_only = head.method == http::Method::HEAD;
-    // What follows on a connection after a chunked body was framed by whoever sent it. A proxy in front may have framed
-    // it otherwise, so nothing that follows is taken for a request.
-    let close = head.version < http::Version::HTTP_2 && head.headers.contains_key(http::header::TRANSFER_ENCODING);
-    let outcome = match head.uri.path().strip_prefix("/v1/") {
-        Some(path) => answer_v1(&edge, id, path, &head, body).await,
-        None => Err(Error::NoRoute),
-    };
-    answer::write(id, outcome, head_only, close)
+
+    /// As a service for callers in the same process.
+    pub fn router(self) -> Router {
+        Router::new().fallback(move |request| async move { self.serve(Peer::Local, request).await })
+    }
+
+    /// Answers a request that came over a connection with `peer`.
+    async fn serve<B>(&self, peer: Peer, request: http::Request<B>) -> http::Response<Body>
+    where
+        B: hyper::body::Body<Data = Bytes> + Unpin,
+    {
+        for _ in 0..TURN {
+            tokio::task::coop::consume_budget().await;
+        }
+        let edge = &self.0;
+        let id = Uuid::new_v4();
+        let (head, body) = request.into_parts();
+        let head_only = head.method == http::Method::HEAD;
+        // What follows on a connection after a chunked body was framed by whoever sent it. A proxy in front may have
+        // framed it otherwise, so nothing that follows is taken for a request.
+        let close = head.version < http::Version::HTTP_2 && head.headers.contains_key(http::header::TRANSFER_ENCODING);
+        let outcome = match head.uri.path().strip_prefix("/v1/") {
+            Some(path) => answer_v1(edge, id, path, parse::peer(&head, peer, &edge.limits), &head, body).await,
+            None => Err(Error::NoRoute),
+        };
+        answer::write(id, outcome, head_only, close)
+    }
 }
 
-async fn answer_v1(edge: &Arc<Edge>, id: Uuid, path: &str, head: &Head, body: Body) -> Result<Response, Error> {
+async fn answer_v1<B>(edge: &Edge, id: Uuid, path: &str, peer: Peer, head: &Head, body: B) -> Result<Response, Error>
+where
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+{
     let server = &edge.server;
-    let peer = parse::peer(head, &edge.limits);
     let received = server.clock.now();
     let mut entry = server.audit.entry(id, received, peer);
     let parsed = door::caught(async {
-        let parsed = parse::head(path, head, &mut entry)?;
+        let parsed = parse::head(path, head, peer, &mut entry)?;
         let body = read_body(edge, head, parsed.token.as_ref(), body).await?;
         // The bytes of the body count until the request is answered.
         let (text, held) = body;
+        let _turn = edge.budget.turn(text.len()).await;
         let fields = parse::fields(head, parsed.operation, &parsed.path, text)?;
         Ok((parsed, fields, held))
     });
@@ -112,19 +131,22 @@ async fn enter(server: Arc<Server>, request: Request, entry: Entry, held: limits
 }
 
 /// The whole body within its limits: small ones of anybody, larger ones only of live tokens.
-async fn read_body(
+async fn read_body<B>(
     edge: &Edge,
     head: &Head,
     token: Option<&Protected>,
-    mut body: Body,
-) -> Result<(Protected, limits::Held), Error> {
+    mut body: B,
+) -> Result<(Protected, limits::Held), Error>
+where
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+{
     let limits = &edge.limits;
     let announced = parse::content_length(head)?;
     if announced.is_some_and(|length| length > limits.max_request_bytes) {
         return Err(Error::TooLarge(limits.max_request_bytes));
     }
     let mut held = limits::Held::default();
-    if announced == Some(0) || hyper::body::Body::is_end_stream(&body) {
+    if announced == Some(0) || body.is_end_stream() {
         return Ok((Protected::new(Vec::new()), held));
     }
     let mut known = false;
@@ -183,10 +205,6 @@ async fn admit(edge: &Edge, token: Option<&Protected>, length: usize, known: boo
         None => Err(Error::Denied),
     }
 }
-
-/// The peer of a connection, put beside each of its requests by the listener.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Connected(pub(crate) Peer);
 
 /// Fields of a body in one of the accepted forms.
 fn body_fields(text: Protected) -> Result<Fields, Error> {

@@ -16,9 +16,9 @@ use crate::barrier::seal::static_key;
 use crate::clock::SharedClock;
 use crate::config::{Bind, Config, SealSetting, StorageConfig};
 use crate::error::Error;
+use crate::http::Api;
 use crate::http::limits::Limits;
 use crate::http::listener::Listener;
-use crate::http::router;
 use crate::http::tls::{Tls, TlsError};
 use crate::server::{SealSource, Server, Settings};
 use crate::store::{LogStore, MemoryStore, Store, StoreError};
@@ -132,7 +132,7 @@ impl Process {
 
     /// The API for callers in the same process: the same door, without a socket.
     pub fn local(&self) -> Router {
-        router(self.server.clone(), Limits::default())
+        Api::new(self.server.clone(), Limits::default()).router()
     }
 
     /// Reads certificates and reopens the audit file again; what cannot be read stays as it was.
@@ -153,7 +153,7 @@ impl Process {
         let (ending, ended) = watch::channel(false);
         let mut tasks = tokio::task::JoinSet::new();
         for (listener, limits) in self.listeners {
-            let api = router(self.server.clone(), limits.clone());
+            let api = Api::new(self.server.clone(), limits.clone());
             tasks.spawn(listener.run(api, limits, ended.clone(), DRAIN));
         }
         stop.await;

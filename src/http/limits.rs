@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::error::Error;
 
@@ -56,6 +56,8 @@ impl Default for Limits {
 pub(super) struct Budget {
     known: Arc<Semaphore>,
     unknown: Arc<Semaphore>,
+    /// Half of the cores may be at large bodies: those who send small ones have the other half.
+    parsing: Semaphore,
 }
 
 /// Memory that a request holds until it is answered.
@@ -64,11 +66,28 @@ pub(super) struct Held(Vec<OwnedSemaphorePermit>);
 
 /// Bytes that one permit stands for.
 const UNIT: usize = 1024;
+/// Longest body that is parsed without waiting for a turn.
+const SMALL_BYTES: usize = 4096;
 
 impl Budget {
     pub(super) fn new(limits: &Limits) -> Self {
         let permits = |bytes: usize| Arc::new(Semaphore::new((bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS)));
-        Self { known: permits(limits.in_flight_bytes), unknown: permits(limits.anonymous_in_flight_bytes) }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            known: permits(limits.in_flight_bytes),
+            unknown: permits(limits.anonymous_in_flight_bytes),
+            parsing: Semaphore::new((cores / 2).max(1)),
+        }
+    }
+
+    /// Waits until a body of `length` bytes may be parsed. To be held for the parsing and never across a wait for the
+    /// sender, who could take a turn and keep it.
+    pub(super) async fn turn(&self, length: usize) -> Option<SemaphorePermit<'_>> {
+        if length <= SMALL_BYTES {
+            return None;
+        }
+        // Never closed.
+        self.parsing.acquire().await.ok()
     }
 
     /// Takes `bytes` more for a request, or refuses: waiting would let a queue grow.
@@ -78,5 +97,24 @@ impl Budget {
         let permit = pool.clone().try_acquire_many_owned(permits).map_err(|_| Error::Busy(Duration::from_secs(1)))?;
         held.0.push(permit);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use futures_util::FutureExt as _;
+
+    use super::{Budget, Limits, SMALL_BYTES};
+
+    #[tokio::test]
+    async fn large_bodies_wait_for_each_other_and_small_ones_for_nobody() {
+        let budget = Budget::new(&Limits::default());
+        let turns: Vec<_> = std::iter::from_fn(|| budget.turn(SMALL_BYTES + 1).now_or_never()).collect();
+        let cores = std::thread::available_parallelism().unwrap().get();
+        assert_eq!(turns.len(), (cores / 2).max(1));
+        assert!(budget.turn(SMALL_BYTES).now_or_never().is_some());
+        drop(turns);
+        assert!(budget.turn(SMALL_BYTES + 1).now_or_never().is_some());
     }
 }

@@ -1,6 +1,7 @@
 //! Listeners: accept connections within limits, serve HTTP/1.1 and HTTP/2 on them, drain at the end.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,18 +9,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tower::ServiceExt as _;
 
-use super::Connected;
+use super::Api;
 use super::io::Timed;
 use super::limits::Limits;
 use super::tls::Tls;
@@ -33,6 +33,10 @@ const MAX_HEADERS: usize = 100;
 const MAX_STREAMS: u32 = 100;
 /// What one HTTP/2 stream and one connection may send ahead.
 const WINDOW_BYTES: u32 = 64 << 10;
+
+/// What of its answers lies in the kernel's memory for a client that does not take them. More, up to megabytes, would be
+/// work done for nobody.
+const UNSENT_BYTES: u32 = 32 << 10;
 
 /// Something that accepts connections.
 pub enum Listener {
@@ -60,7 +64,12 @@ impl Listener {
     }
 
     /// Accepts until `stop` changes, then waits up to `drain` for the requests under way.
-    pub async fn run(self, router: Router, limits: Limits, mut stop: watch::Receiver<bool>, drain: Duration) {
+    pub async fn run(self, api: Api, limits: Limits, mut stop: watch::Receiver<bool>, drain: Duration) {
+        if let Self::Tcp(listener, _) = &self
+            && let Err(error) = SockRef::from(listener).set_tcp_notsent_lowat(UNSENT_BYTES)
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "answers that nobody takes may fill more memory");
+        }
         let gate = Arc::new(Gate::new(&limits));
         let mut connections = JoinSet::new();
         loop {
@@ -72,7 +81,7 @@ impl Listener {
                     Ok((stream, peer, tls)) => {
                         let Some(pass) = gate.admit(peer) else { continue };
                         let connection = Connection {
-                            router: router.clone(), limits: limits.clone(), stop: stop.clone(), peer, tls,
+                            api: api.clone(), limits: limits.clone(), stop: stop.clone(), peer, tls,
                         };
                         connections.spawn(async move {
                             connection.run(stream).await;
@@ -115,7 +124,7 @@ type Stream = Box<dyn Duplex>;
 
 /// One connection on its way through its life.
 struct Connection {
-    router: Router,
+    api: Api,
     limits: Limits,
     stop: watch::Receiver<bool>,
     peer: Peer,
@@ -136,13 +145,13 @@ impl Connection {
     }
 
     async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(mut self, stream: S) {
-        let peer = Connected(self.peer);
-        let service = self.router.clone().map_request(move |mut request: http::Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(peer);
-            request
+        let (api, peer) = (self.api.clone(), self.peer);
+        let service = service_fn(move |request| {
+            let api = api.clone();
+            async move { Ok::<_, Infallible>(api.serve(peer, request).await) }
         });
         let builder = builder(&self.limits);
-        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

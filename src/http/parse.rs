@@ -9,7 +9,6 @@ use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
 use turnlock_core::{Path, Protected, ttl};
 
-use super::Connected;
 use super::limits::Limits;
 use crate::audit::Entry;
 use crate::error::Error;
@@ -33,14 +32,14 @@ pub(super) struct Parsed {
 }
 
 /// Parses the head. What is known of it by the time something is wrong is in `entry`.
-pub(super) fn head(path: &str, head: &Head, entry: &mut Entry) -> Result<Parsed, Error> {
+pub(super) fn head(path: &str, head: &Head, peer: Peer, entry: &mut Entry) -> Result<Parsed, Error> {
     let path = Path::from_encoded(path).map_err(|reason| Error::invalid(reason.to_string()))?;
     entry.path(&path);
     let token = token(head)?;
     if let Some(token) = &token {
         entry.token(token);
     }
-    host(head)?;
+    host(head, peer)?;
     once(head)?;
     framing(head)?;
     let query = query(head.uri.query().unwrap_or_default())?;
@@ -54,9 +53,9 @@ pub(super) fn head(path: &str, head: &Head, entry: &mut Entry) -> Result<Parsed,
 }
 
 /// HTTP/1.1 without a host is no request (RFC 9112 §3.2). Callers in this process have no connection and no host.
-fn host(head: &Head) -> Result<(), Error> {
+fn host(head: &Head, peer: Peer) -> Result<(), Error> {
     let missing = head.version == http::Version::HTTP_11 && !head.headers.contains_key(HOST);
-    match missing && head.extensions.get::<Connected>().is_some() {
+    match missing && peer != Peer::Local {
         true => Err(Error::invalid("header Host is missing")),
         false => Ok(()),
     }
@@ -64,6 +63,9 @@ fn host(head: &Head) -> Result<(), Error> {
 
 /// Of two headers that decide, a proxy in front may have judged the one that is not taken here.
 fn once(head: &Head) -> Result<(), Error> {
+    if head.headers.len() == head.headers.keys_len() {
+        return Ok(());
+    }
     for name in ["host", "authorization", "content-type", "x-vault-token", "x-vault-namespace", "x-vault-wrap-ttl"] {
         if head.headers.get_all(name).iter().nth(1).is_some() {
             return Err(Error::invalid(format!("header {name} stands twice")));
@@ -198,8 +200,7 @@ pub(super) fn fields(head: &Head, operation: Operation, path: &Path, text: Prote
 }
 
 /// Who asks: the connection's other end, or the last hop before a trusted proxy.
-pub(super) fn peer(head: &Head, limits: &Limits) -> Peer {
-    let connected = head.extensions.get::<Connected>().map_or(Peer::Local, |connected| connected.0);
+pub(super) fn peer(head: &Head, connected: Peer, limits: &Limits) -> Peer {
     let Peer::Ip(address) = connected else { return connected };
     if !limits.trusted_proxies.iter().any(|network| network.contains(&address.to_canonical())) {
         return connected;
@@ -215,16 +216,14 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
 
-    use super::{Connected, Limits, Peer, namespace, peer, query, token, wrap_ttl};
+    use super::{Limits, Peer, namespace, peer, query, token, wrap_ttl};
 
     fn head(headers: &[(&str, &str)]) -> http::request::Parts {
         let mut request = http::Request::builder().uri("/v1/sys/mounts");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let mut request = request.body(()).unwrap();
-        request.extensions_mut().insert(Connected(Peer::Ip([10, 0, 0, 1].into())));
-        request.into_parts().0
+        request.body(()).unwrap().into_parts().0
     }
 
     #[test]
@@ -242,10 +241,10 @@ mod tests {
     #[test]
     fn forwarded_addresses_are_believed_of_trusted_proxies_only() {
         let forwarded = head(&[("x-forwarded-for", "6.6.6.6, 192.0.2.7")]);
-        let mut limits = Limits::default();
-        assert_eq!(peer(&forwarded, &limits), Peer::Ip([10, 0, 0, 1].into()));
+        let (mut limits, proxy) = (Limits::default(), Peer::Ip([10, 0, 0, 1].into()));
+        assert_eq!(peer(&forwarded, proxy, &limits), proxy);
         limits.trusted_proxies.push("10.0.0.0/8".parse().unwrap());
-        assert_eq!(peer(&forwarded, &limits), Peer::Ip([192, 0, 2, 7].into()));
+        assert_eq!(peer(&forwarded, proxy, &limits), Peer::Ip([192, 0, 2, 7].into()));
     }
 
     #[test]

@@ -7,21 +7,25 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::Api;
 use super::limits::Limits;
 use super::listener::Listener;
-use super::router;
 use crate::audit::Audit;
 use crate::barrier::Barrier;
 use crate::clock::SystemClock;
 use crate::server::{Server, Settings};
 use crate::store::MemoryStore;
 
-/// Sends `raw` to a new server.
-async fn exchange(limits: Limits, raw: &[u8]) -> String {
+/// A server that is not initialized.
+fn server() -> Arc<Server> {
     let clock = Arc::new(SystemClock);
     let barrier = Barrier::new(Arc::new(MemoryStore::new()), clock.clone());
-    let server = Server::new(barrier, Audit::dangerous_without_device(), clock, Settings::default());
-    exchange_with(server, limits, raw).await
+    Server::new(barrier, Audit::dangerous_without_device(), clock, Settings::default())
+}
+
+/// Sends `raw` to a new server.
+async fn exchange(limits: Limits, raw: &[u8]) -> String {
+    exchange_with(server(), limits, raw).await
 }
 
 /// Sends `raw` on one connection and answers all that comes back until the server closes or falls silent.
@@ -30,7 +34,7 @@ pub(crate) async fn exchange_with(server: Arc<Server>, limits: Limits, raw: &[u8
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(Listener::Tcp(listener, None).run(
-        router(server, limits.clone()),
+        Api::new(server, limits.clone()),
         limits,
         stopped,
         Duration::from_secs(1),
@@ -126,4 +130,18 @@ async fn a_head_that_never_ends_is_cut_off() {
     let started = tokio::time::Instant::now();
     statuses("GET /v1/sys/health HTTP/1.1\r\nx-slow: ").await;
     assert!(started.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn of_answers_that_a_client_does_not_take_few_lie_in_the_kernel() {
+    let (stop, stopped) = watch::channel(false);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap().into_std().unwrap();
+    let seen = listener.try_clone().unwrap();
+    let limits = Limits::default();
+    // Before it accepts; what it sets is inherited by connections.
+    stop.send(true).unwrap();
+    let listener = Listener::Tcp(TcpListener::from_std(listener).unwrap(), None);
+    listener.run(Api::new(server(), limits.clone()), limits, stopped, Duration::ZERO).await;
+    let unsent = socket2::SockRef::from(&seen).tcp_notsent_lowat().unwrap();
+    assert!(unsent > 0 && unsent <= 64 << 10, "{unsent} bytes");
 }
