@@ -200,6 +200,12 @@ impl Barrier {
         self.change_keyring(|keyring| keyring.add_term(self.0.clock.now())).await
     }
 
+    /// Whether `unseal_key` is the one in force: [`BarrierError::WrongKey`] when it is not.
+    pub async fn check_unseal_key(&self, unseal_key: &[u8]) -> Result<(), BarrierError> {
+        let config = self.seal_config().await?.ok_or(BarrierError::NotInitialized)?;
+        self.root_key(&config, unseal_key).await.map(drop)
+    }
+
     /// Seals the root key under another unseal key, as one commit.
     pub async fn rekey(&self, config: &SealConfig, unseal_key: &[u8], new_key: &[u8; 32]) -> Result<(), BarrierError> {
         let _alone = self.0.changing.lock().await;

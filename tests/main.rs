@@ -15,6 +15,7 @@ mod next_steps;
 mod proof;
 mod raw;
 mod readme;
+mod rekey;
 mod run;
 mod scan_command;
 mod scan_hooks;

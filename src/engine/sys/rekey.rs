@@ -1,4 +1,7 @@
-//! `sys/rekey`: new shares in the place of the old ones. Whoever asks needs a token; the old shares prove the right.
+//! `sys/rekey`: new shares in the place of the old ones. Whoever asks needs a token; the old shares prove the right. The
+//! new ones may have to prove that their holders have them, in [`verification`], before the old ones are worth nothing.
+
+mod verification;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +16,7 @@ use crate::engine::{Access, Call, Route};
 use crate::error::Error;
 use crate::request::Operation;
 use crate::response::Response;
+use verification::Verification;
 
 pub(super) const ROUTES: &[Route] = &[
     Route {
@@ -31,6 +35,14 @@ pub(super) const ROUTES: &[Route] = &[
         handler: |call| Box::pin(update(call)),
         doc: "Takes one of the old shares; the last one brings the new shares.",
     },
+    Route {
+        operations: &[Operation::Read, Operation::Update, Operation::Delete],
+        pattern: "rekey/verify",
+        access: Access::Sudo,
+        exists: None,
+        handler: |call| Box::pin(verification::verify(call)),
+        doc: "Takes one of the new shares, tells how far it is, or begins anew; the last one puts them in force.",
+    },
 ];
 
 /// New shares in the making. Belongs to one process; a restart begins anew.
@@ -39,6 +51,15 @@ pub struct Rekeying {
     shares: u8,
     threshold: u8,
     progress: Progress,
+    /// Whether the new shares must be submitted before they are in force.
+    verify: bool,
+    verification: Option<Verification>,
+}
+
+impl Rekeying {
+    fn verification(&mut self) -> Option<&mut Verification> {
+        self.verification.as_mut()
+    }
 }
 
 #[derive(Serialize)]
@@ -50,6 +71,8 @@ struct Done {
     pgp_fingerprints: Option<Vec<String>>,
     backup: bool,
     verification_required: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification_nonce: Option<String>,
 }
 
 async fn init(call: &Call) -> Result<Response, Error> {
@@ -76,7 +99,6 @@ fn begin(call: &Call) -> Result<Rekeying, Error> {
     for (name, refused) in [
         ("pgp_keys", fields.list("pgp_keys")?.is_some_and(|keys| !keys.is_empty())),
         ("backup", fields.flag("backup")?.unwrap_or(false)),
-        ("require_verification", fields.flag("require_verification")?.unwrap_or(false)),
     ] {
         if refused {
             return Err(Error::invalid(format!("{name} is not supported")));
@@ -86,7 +108,9 @@ fn begin(call: &Call) -> Result<Rekeying, Error> {
     let threshold = super::init::number(&call.request, "secret_threshold")?;
     // Made and dropped: numbers that make no sense are refused now and not behind the last share.
     new_shares(shares, threshold).map_err(|reason| Error::invalid(reason.to_string()))?;
-    Ok(Rekeying { nonce: Uuid::new_v4().to_string(), shares, threshold, progress: Progress::default() })
+    let verify = fields.flag("require_verification")?.unwrap_or(false);
+    let nonce = Uuid::new_v4().to_string();
+    Ok(Rekeying { nonce, shares, threshold, progress: Progress::default(), verify, verification: None })
 }
 
 async fn update(call: &Call) -> Result<Response, Error> {
@@ -99,6 +123,9 @@ async fn update(call: &Call) -> Result<Response, Error> {
     if rekeying.nonce != nonce {
         return Err(Error::invalid("nonce is not that of the rekey in progress"));
     }
+    if rekeying.verification.is_some() {
+        return Err(Error::invalid("the new shares are made already; submit them to rekey/verify"));
+    }
     let wrong = || Error::invalid("the shares do not open this store; submit them again from the first");
     let key = match rekeying.progress.submit(share, config.threshold, nonce).map_err(|_| wrong())? {
         Submitted::Pending => return status(Some(rekeying), &config),
@@ -107,12 +134,24 @@ async fn update(call: &Call) -> Result<Response, Error> {
     let (shares, threshold) = (rekeying.shares, rekeying.threshold);
     let (new_key, parts) = new_shares(shares, threshold).map_err(|reason| Error::invalid(reason.to_string()))?;
     let next = SealConfig { shares, threshold, ..config };
-    match call.parts.barrier.rekey(&next, key.expose(), &new_key).await {
+    let (nonce, verify) = (rekeying.nonce.clone(), rekeying.verify);
+    let accepted = match verify {
+        true => call.parts.barrier.check_unseal_key(key.expose()).await,
+        false => call.parts.barrier.rekey(&next, key.expose(), &new_key).await,
+    };
+    match accepted {
         Ok(()) => {}
         Err(BarrierError::WrongKey) => return Err(wrong()),
         Err(error) => return Err(error.into()),
     }
-    let nonce = unsealing.rekeying.take().map(|rekeying| rekeying.nonce).unwrap_or_default();
+    let mut verification_nonce = None;
+    if verify {
+        let verification = Verification::of(next, key, new_key);
+        verification_nonce = Some(verification.nonce().to_owned());
+        rekeying.verification = Some(verification);
+    } else {
+        unsealing.rekeying = None;
+    }
     let done = Done {
         nonce,
         complete: true,
@@ -120,7 +159,8 @@ async fn update(call: &Call) -> Result<Response, Error> {
         keys_base64: parts.iter().map(|share| Zeroizing::new(STANDARD.encode(share.expose()))).collect(),
         pgp_fingerprints: None,
         backup: false,
-        verification_required: false,
+        verification_required: verify,
+        verification_nonce,
     };
     Response::plain(200, &done)
 }
@@ -134,7 +174,7 @@ async fn config(call: &Call) -> Result<SealConfig, Error> {
 }
 
 fn status(rekeying: Option<&Rekeying>, config: &SealConfig) -> Result<Response, Error> {
-    let status = json!({
+    let mut status = json!({
         "nonce": rekeying.map_or("", |rekeying| rekeying.nonce.as_str()),
         "started": rekeying.is_some(),
         "t": rekeying.map_or(0, |rekeying| rekeying.threshold),
@@ -143,7 +183,11 @@ fn status(rekeying: Option<&Rekeying>, config: &SealConfig) -> Result<Response, 
         "required": config.threshold,
         "pgp_fingerprints": null,
         "backup": false,
-        "verification_required": false,
+        "verification_required": rekeying.is_some_and(|rekeying| rekeying.verify),
     });
+    let verification = rekeying.and_then(|rekeying| rekeying.verification.as_ref());
+    if let (Some(verification), Some(status)) = (verification, status.as_object_mut()) {
+        status.insert("verification_nonce".to_owned(), json!(verification.nonce()));
+    }
     Response::plain(200, &status)
 }

@@ -14,6 +14,8 @@ pub(super) const HELP: &str = "\
 Examples:
   turnlock operator rekey -init -key-shares=5 -key-threshold=3
   turnlock operator rekey                 ask for a share of the old key; the last one brings the new shares
+  turnlock operator rekey -init -verify   the new shares take effect once their holders have submitted them
+  turnlock operator rekey -verify         ask for a share of the new key
   turnlock operator rekey -status
   turnlock operator rekey -cancel";
 
@@ -32,6 +34,9 @@ pub(super) struct RekeyArgs {
     /// Show how far it is
     #[arg(long, conflicts_with = "key")]
     status: bool,
+    /// With -init: require that the new shares are submitted before they take effect. Else: about these submissions
+    #[arg(long)]
+    verify: bool,
     /// Into how many shares the new key is split
     #[arg(short = 'n', long, default_value_t = 5, value_name = "NUMBER")]
     key_shares: u8,
@@ -54,7 +59,7 @@ struct Progress {
 impl RekeyArgs {
     pub(super) async fn run(self, at: &Connection, output: &Output) -> Result<(), Failure> {
         let client = at.client()?;
-        let begin = "sys/rekey/init";
+        let begin = if self.verify && !self.init { "sys/rekey/verify" } else { "sys/rekey/init" };
         if self.cancel {
             let reply = client.delete(begin).await?;
             return output.done(&reply, "Success! Canceled rekeying (if it was started)");
@@ -63,7 +68,11 @@ impl RekeyArgs {
             return output.object(text_of(client.read(begin).await?.body())?);
         }
         if self.init {
-            let body = json!({"secret_shares": self.key_shares, "secret_threshold": self.key_threshold});
+            let body = json!({
+                "secret_shares": self.key_shares,
+                "secret_threshold": self.key_threshold,
+                "require_verification": self.verify,
+            });
             let reply = client.send(Call::new(Method::PUT, begin).json(&body)?).await?;
             if reply.body().is_empty() {
                 return output.object(text_of(client.read(begin).await?.body())?);
@@ -91,18 +100,25 @@ impl RekeyArgs {
         }
         let key = share.expose_str().ok_or_else(|| Failure::local("the share is not text"))?;
         let body = fields::body(&Body { key, nonce: &nonce })?;
-        let reply = client.send(Call::new(Method::PUT, "sys/rekey/update").body(body)).await?;
+        let submit = if self.verify { "sys/rekey/verify" } else { "sys/rekey/update" };
+        let reply = client.send(Call::new(Method::PUT, submit).body(body)).await?;
         let answer = text_of(reply.body())?;
-        let keys =
-            members(answer)?.get("keys_base64").and_then(|raw| serde_json::from_str::<Vec<String>>(raw.get()).ok());
+        let members = members(answer)?;
+        let to_verify = members.get("verification_required").is_some_and(|flag| flag.get() == "true");
+        let keys = members.get("keys_base64").and_then(|raw| serde_json::from_str::<Vec<String>>(raw.get()).ok());
         match keys.filter(|keys| !keys.is_empty() && output.format == Format::Table) {
             Some(keys) => {
                 for (number, key) in keys.iter().enumerate() {
                     line(&format!("Key {}: {key}", number + 1))?;
                 }
-                line(
-                    "\nThe shares are new, and the old ones open nothing any more. Keep them in safe places, apart from each other.",
-                )
+                line(match to_verify {
+                    true => {
+                        "\nThe old shares stay in force until the new ones are submitted: `turnlock operator rekey -verify`"
+                    }
+                    false => {
+                        "\nThe shares are new, and the old ones open nothing any more. Keep them in safe places, apart from each other."
+                    }
+                })
             }
             None => output.object(answer),
         }
