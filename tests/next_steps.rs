@@ -63,3 +63,38 @@ async fn a_key_of_the_machine_that_does_not_open_the_store_is_named_at_start() {
     instance.spawn().await;
     assert!(instance.log().contains("initialized with shares"), "{}", instance.log());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_can_read_and_where_the_configuration_is_wrong_is_told_at_start() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut instance = Instance::prepare("");
+    let data = instance.dir.path().join("data");
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+    instance.spawn().await;
+    assert!(instance.log().contains(&format!("chmod 700 {}", data.display())), "{}", instance.log());
+    instance.stop();
+    let config = instance.dir.path().join("turnlock.hcl");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text + "ui = \n").unwrap();
+    let (text, code) = said(&instance, "", &["server", "-config", config.to_str().unwrap()]);
+    let place = format!("in the configuration file {}: line ", config.display());
+    assert!(text.contains(&place) && code == Some(1), "{code:?} {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_versions_of_program_and_protocol_are_told_apart() {
+    let instance = Instance::start().await;
+    let shown = |words: &[&str]| {
+        let output = instance.command("").args(words).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let program = shown(&["version"]);
+    assert!(program.starts_with(&format!("turnlock {}\n", env!("CARGO_PKG_VERSION"))), "{program}");
+    assert!(program.contains("+turnlock: that of the protocol"), "{program}");
+    // In a pipe too, the table is for people.
+    let status = shown(&["status", "-format=table"]);
+    assert!(status.contains("+turnlock (of the protocol; the program has its own"), "{status}");
+    let version =
+        serde_json::from_str::<serde_json::Value>(&shown(&["status", "-format=json"])).unwrap()["version"].clone();
+    assert!(version.as_str().unwrap().ends_with("+turnlock"), "programs get the version alone: {version}");
+}
