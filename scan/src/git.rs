@@ -21,18 +21,25 @@ use crate::scanner::{ScanError, Scanner};
 use crate::seen::{Mark, Seen};
 use crate::versions::{Sights, Versions};
 
+/// No object makes more room be taken, whatever size it claims. Git stores larger files whole in packs, and needs none of
+/// them as a base.
+pub(crate) const MAX_OBJECT_BYTES: u64 = 512 << 20;
+
 /// The repository at `path` or above it. In the current folder it is the one that the environment names, as for git: that
 /// tells its hooks so which index they are to look at.
 pub(crate) fn open(path: &Path) -> Result<Repository, ScanError> {
+    let mut options = gix::sec::trust::Mapping::<gix::open::Options>::default();
+    options.full = options.full.config_overrides([format!("gitoxide.objects.allocLimit={MAX_OBJECT_BYTES}")]);
     let opened = if path == Path::new(".") {
         // A ceiling elsewhere is none.
-        let options = gix::discover::upwards::Options { match_ceiling_dir_or_error: false, ..Default::default() };
-        ThreadSafeRepository::discover_with_environment_overrides_opts(path, options, Default::default())
-            .map(Repository::from)
+        let upwards = gix::discover::upwards::Options { match_ceiling_dir_or_error: false, ..Default::default() };
+        ThreadSafeRepository::discover_with_environment_overrides_opts(path, upwards, options)
     } else {
-        gix::discover(path)
+        ThreadSafeRepository::discover_opts(path, Default::default(), options)
     };
-    opened.map_err(|error| ScanError::NoRepository { path: path.to_owned(), source: error.to_string().into() })
+    opened
+        .map(Repository::from)
+        .map_err(|error| ScanError::NoRepository { path: path.to_owned(), source: error.to_string().into() })
 }
 
 /// The `.git` at `path` or above it; an empty folder is none.

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use crate::coverage::{Coverage, Why};
 use crate::forest::{Forest, Visit};
+use crate::git::MAX_OBJECT_BYTES;
 
 /// All objects of a repository.
 pub(crate) struct Objects {
@@ -140,7 +141,7 @@ pub(crate) fn visit_all<V: Visit>(repository: &ThreadSafeRepository, visitor: &V
 }
 
 fn visit_single<V: Visit>(repository: &Repository, visitor: &V, id: &oid, buffer: &mut Vec<u8>, to: &mut V::Yield) {
-    let limit = visitor.max_bytes();
+    let limit = visitor.max_bytes().min(MAX_OBJECT_BYTES);
     if visitor.is_late() {
         return visitor.miss(id, Why::OutOfTime, to);
     }

@@ -13,6 +13,9 @@ const WINDOW_BYTES: usize = 16 << 10;
 /// More than any header of an entry takes.
 const HEADER_BYTES: usize = 96;
 
+/// Bytes that one byte of a compressed stream can stand for: copies of 258, told in two bits each (RFC 1951).
+const MAX_EXPANSION: u64 = 1032;
+
 /// An opened pack.
 pub(crate) struct Pack {
     file: File,
@@ -75,8 +78,27 @@ impl Headers<'_> {
 
 /// Decompresses what [`Pack::read`] read. `None`: it is damaged.
 pub(crate) fn inflate(packed: &[u8], size: u64, inflate: &mut Inflate, bytes: &mut Vec<u8>) -> Option<()> {
+    // A false size must not take room.
+    if size / MAX_EXPANSION > packed.len() as u64 {
+        return None;
+    }
     bytes.resize(usize::try_from(size).ok()?, 0);
     inflate.reset();
     let (status, _, length) = inflate.once(packed, bytes).ok()?;
     (status == Status::StreamEnd && length == bytes.len()).then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::inflate;
+
+    #[test]
+    fn a_false_size_takes_no_room() {
+        let stream = [0x78, 0x01, 0x01, 0x02, 0x00, 0xfd, 0xff, b'o', b'k', 0x01, 0x4b, 0x00, 0xdb];
+        let (mut work, mut bytes) = (gix::zlib::Inflate::default(), Vec::new());
+        assert_eq!(inflate(&stream, 511 << 20, &mut work, &mut bytes), None);
+        assert_eq!(bytes.capacity(), 0);
+        assert_eq!(inflate(&stream, 2, &mut work, &mut bytes), Some(()));
+        assert_eq!(bytes, b"ok");
+    }
 }

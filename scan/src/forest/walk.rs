@@ -7,10 +7,8 @@ use gix::{ObjectId, Repository, ThreadSafeRepository};
 use super::{Descent, Forest, Visit};
 use crate::coverage::Why;
 use crate::delta::{self, Copied};
+use crate::git::MAX_OBJECT_BYTES;
 use crate::pack;
-
-/// Git stores larger files whole: no delta needs a larger base.
-const MAX_BASE_BYTES: u64 = 512 << 20;
 
 /// Bytes below a node that are worth another core.
 const WORTH_SPLITTING_BYTES: u64 = 8 << 20;
@@ -102,7 +100,7 @@ impl<V: Visit> Walk<'_, V> {
             return Ok(());
         }
         // Those that are made from it may be small enough though it is not.
-        if entry.decompressed_size > self.visitor.max_bytes().max(MAX_BASE_BYTES) {
+        if entry.decompressed_size > self.visitor.max_bytes().max(MAX_OBJECT_BYTES) {
             return Err(Why::TooLarge { limit: self.visitor.max_bytes() });
         }
         pack::inflate(&bench.packed, entry.decompressed_size, &mut bench.inflate, bytes).ok_or(Why::Damaged)
@@ -171,14 +169,14 @@ impl<V: Visit> Walk<'_, V> {
     fn decode_delta(&self, base: &[u8], child: u32, bench: &mut Bench, bytes: &mut Vec<u8>) -> Result<(), Why> {
         let limit = self.visitor.max_bytes();
         let entry = self.forest.read(child, &mut bench.packed).ok_or(Why::Damaged)?;
-        if entry.decompressed_size > MAX_BASE_BYTES {
+        if entry.decompressed_size > MAX_OBJECT_BYTES {
             return Err(Why::TooLarge { limit });
         }
         let mut instructions = std::mem::take(&mut bench.delta);
         pack::inflate(&bench.packed, entry.decompressed_size, &mut bench.inflate, &mut instructions)
             .ok_or(Why::Damaged)?;
         let (from, size, rest) = delta::sizes(&instructions).ok_or(Why::Damaged)?;
-        if size > MAX_BASE_BYTES {
+        if size > MAX_OBJECT_BYTES {
             return Err(Why::TooLarge { limit });
         }
         let made = (from == base.len() as u64)
