@@ -1,25 +1,38 @@
-//! What a partial clone left out. It is counted, never fetched: a scan talks to nobody.
+//! What a history leads to and does not have: a partial clone left it out, or it was lost. Nothing is fetched: a scan talks to
+//! nobody.
 
 use std::collections::HashSet;
 
 use gix::objs::tree::EntryKind;
 use gix::objs::{Kind, TreeRefIter};
 use gix::{ObjectId, Repository, oid};
+use rayon::prelude::*;
 
 use crate::commits::Commits;
 use crate::coverage::{Coverage, Why};
 use crate::forest::{Descent, Visit};
 use crate::objects::{self, Objects};
 
-/// Notes how many objects that the listed trees and `commits` name are not there, if the repository is a partial clone. In
-/// any other the reader of trees would notice only what git itself cannot repair.
+/// Notes what `commits` lead to and is not there. In a partial clone that is counted, with what the listed trees name; in
+/// any other all trees are not read for what only damage could have taken away.
 pub(crate) fn note(repository: &Repository, objects: &Objects, commits: &Commits, coverage: &mut Coverage) {
+    // That a shallow clone ends somewhere is said already.
+    let is_shallow = repository.is_shallow().unwrap_or(true);
+    let mut absent: HashSet<ObjectId> = commits
+        .par_iter()
+        .flat_map_iter(|(_, commit)| {
+            let parents = commit.parents.iter().filter(|parent| !is_shallow && !commits.contains_key(*parent));
+            parents.chain([&commit.tree]).filter(|id| !objects.has(id)).copied()
+        })
+        .collect();
     if !is_partial(repository) {
+        for id in absent {
+            coverage.omit(format!("object {id}"), Why::Damaged);
+        }
         return;
     }
     let shared = repository.clone().into_sync();
-    let mut absent = objects.walk(&shared, &Reader { objects }, Kind::Tree, |_| true);
-    absent.extend(commits.values().map(|commit| commit.tree).filter(|tree| !objects.has(tree)));
+    absent.extend(objects.walk(&shared, &Reader { objects }, Kind::Tree, |_| true));
     match absent.len() {
         0 => {}
         1 => coverage.omit("an object that a partial clone left out", Why::CutOff),

@@ -112,6 +112,24 @@ fn what_a_partial_clone_left_out_is_counted_and_not_fetched() {
 }
 
 #[test]
+fn a_history_that_lost_a_pack_is_not_clean() {
+    let repository = Repository::new();
+    repository.write("old", "one\n");
+    repository.commit("old", MONDAY);
+    repository.git(&["repack", "-adq"]);
+    repository.write("new", "two\n");
+    let tip = repository.commit("new", TUESDAY);
+    assert_eq!(scanner().scan_history(repository.path()).unwrap().outcome(), Outcome::Clean);
+    for file in [packed(&repository, "pack"), packed(&repository, "idx")].concat() {
+        fs::remove_file(file).unwrap();
+    }
+    // The reference still leads to a commit that is there; what that was made from is gone.
+    let report = scanner().scan_history(repository.path()).unwrap();
+    assert_eq!((report.outcome(), report.coverage.commits), (Outcome::Partial, 1), "{tip}");
+    assert!(report.coverage.omissions.iter().all(|omission| omission.why == Why::Damaged), "{report:?}");
+}
+
+#[test]
 fn a_submodule_is_files_in_the_tree_and_no_history() {
     let inner = two();
     let repository = Repository::new();
