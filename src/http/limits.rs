@@ -37,7 +37,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_request_bytes: 32 << 20,
-            max_anonymous_bytes: 64 << 10,
+            max_anonymous_bytes: 16 << 10,
             in_flight_bytes: 64 << 20,
             anonymous_in_flight_bytes: 16 << 20,
             head_timeout: Duration::from_secs(30),

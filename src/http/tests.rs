@@ -90,8 +90,10 @@ async fn lenient_framing_is_refused() {
 
 #[tokio::test]
 async fn large_bodies_need_a_live_token_before_they_are_read() {
-    let raw = format!("POST /v1/secret/x HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", 20 << 20);
-    assert_eq!(statuses(&raw).await, ["403"]);
+    for length in [17 << 10, 20 << 20] {
+        let raw = format!("POST /v1/secret/x HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+        assert_eq!(statuses(&raw).await, ["403"]);
+    }
     let raw = format!("POST /v1/secret/x HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", 40 << 20);
     assert_eq!(statuses(&raw).await, ["413"]);
 }
