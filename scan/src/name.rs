@@ -82,6 +82,7 @@ const HARMLESS_ENDS: &[&str] = &[
     "str",
     "algo",
     "curve",
+    "extern",
 ];
 
 /// Words anywhere in a name that make its value public or internal.
@@ -121,6 +122,7 @@ const PASSWORD_ENDS: &[&str] = &[
     "pw",
     "senha",
     "kennwort",
+    "psk",
 ];
 
 /// Last words of names whose values are about a password and none: texts of forms, settings of policies.
@@ -183,6 +185,7 @@ const ABOUT_PASSWORDS: &[&str] = &[
     "forgotten",
     "forgot",
     "mgr",
+    "management",
     "hashes",
     "hashed",
     "hasher",

@@ -212,7 +212,7 @@ fn distinct(value: &[u8]) -> usize {
 }
 
 /// Whether a person typed `value` in the order of the alphabet: runs make up half of it, or its letters by themselves are
-/// one (`a1b2c3d4e5f6`).
+/// one (`a1b2c3d4e5f6`), or letters and digits are one each (`1a2b3c4d`).
 fn is_typed(value: &[u8]) -> bool {
     const LEAST: usize = 8;
     let lower = value.to_ascii_lowercase();
@@ -223,7 +223,13 @@ fn is_typed(value: &[u8]) -> bool {
     let (longest, together) = (runs.iter().copied().max().unwrap_or(1), runs.iter().sum::<usize>());
     let letters: Vec<u8> = lower.iter().copied().filter(u8::is_ascii_alphabetic).collect();
     let by_letters = letters.len() >= LEAST && letters.len() * 3 >= lower.len() && is_run(&letters);
-    (longest >= LEAST && longest * 2 >= value.len()) || (runs.len() > 1 && together * 2 >= value.len()) || by_letters
+    let digits: Vec<u8> = lower.iter().copied().filter(u8::is_ascii_digit).collect();
+    let ordered = |part: &[u8]| part.len() >= SHORT && part.windows(2).all(in_order);
+    let by_turns = letters.len() + digits.len() == lower.len() && ordered(&letters) && ordered(&digits);
+    by_turns
+        || (longest >= LEAST && longest * 2 >= value.len())
+        || (runs.len() > 1 && together * 2 >= value.len())
+        || by_letters
 }
 
 /// Whether nearly every byte follows its neighbour by one: `abcdef`, `123456`.
@@ -238,7 +244,9 @@ mod tests {
 
     #[test]
     fn what_is_typed_in_order_is_told_from_what_was_drawn() {
-        for value in ["sk_abcdefghijklmnopqrstuvwxyz123", "a1b2c3d4e5f6g7h8i9j0k1l2m3n4", "abcdefg12346+FJQCK"] {
+        for value in
+            ["sk_abcdefghijklmnopqrstuvwxyz123", "a1b2c3d4e5f6g7h8i9j0k1l2m3n4", "abcdefg12346+FJQCK", "1a2b3c4d"]
+        {
             assert!(is_typed(value.as_bytes()), "{value}");
         }
         for value in ["9f3c1e77ab0d4c5512ee8bd1", "q8Zr4Lk0Pw2Vx7Nd5Ty1abcd", "12345678-f3a9-4c1e-8d27-b6e05a91c7d4"] {

@@ -44,8 +44,15 @@ static SEPARATORS: LazyLock<Vec<(Value, Regex)>> = LazyLock::new(|| {
         (Value::Any, r#"^\\?["']?[ \t]*[ \t\r\n,-]{1,40}\\?["']?(?i:value|content)\\?["']?[ \t]*[=:][ \t]*"#),
         // `<key>Token</key> <string>…<`, `<setting name="Password"> <value>…<`
         (Value::Element, r#"^(?:"[^<>\n]{0,60}>|</key>)\s{0,40}<(?:value|string)>"#),
-        // `<token>…<`
-        (Value::Element, r#"^(?:[ \t][^<>\n]{0,80})?>\s{0,40}"#),
+        // `<token>…<`, `<string name="token">…<`
+        (Value::Element, r#"^"?(?:[ \t][^<>\n]{0,80})?>\s{0,40}"#),
+        // `variable "db_password" { default = "…"`
+        (
+            Value::Quoted,
+            r#"^"[ \t]*\{\s{0,40}(?:(?:type|description|sensitive)[ \t]*=[^\n]{0,80}\n\s{0,20}){0,3}default[ \t]*=[ \t]*"#,
+        ),
+        // `{default_pass, <<"…">>}`
+        (Value::Quoted, r#"^[ \t]*,[ \t]*<<"#),
         (Value::Quoted, r#"^\\?["'`]?[\])]{0,2}[ \t]*(?:={2,3}|!==?|<>|-)[ \t]*"#),
         (Value::Any, r#"^\\?["'`]{0,3}[\])]{0,2}[ \t]*(?:=>|:{0,3}=|:|\+=|\.=|\?=|\|\|=|\?\?=|<-)[ \t]*[(\[{]?[ \t]*"#),
         // `set("token", "…")`
@@ -62,6 +69,13 @@ static SEPARATORS: LazyLock<Vec<(Value, Regex)>> = LazyLock::new(|| {
 /// What stands before a name that a build gives to a program: `buildConfigField "String", "`, `resValue 'string', '`.
 static BUILD_FIELD: LazyLock<Option<Regex>> =
     LazyLock::new(|| compile(r#"(?:buildConfigField|resValue)[ \t]*\(?[ \t]*["']\w{1,20}["'][ \t]*,[ \t]*["']$"#));
+
+/// Another pair of a line of them.
+static PAIR: LazyLock<Option<Regex>> =
+    LazyLock::new(|| compile(r#"(?:^|[ \t"'=])[A-Za-z][\w.-]{1,40}=[\w./:@+-]{1,80}(?:[ \t"']|$)"#));
+
+/// What stands before the name of a directive: the start of a line, or few words.
+static DIRECTIVE: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r#"^[ \t]*(?:[a-z][\w-]{0,40}[ \t]+){0,2}$"#));
 
 /// What stands before a name that begins a line of configuration.
 static LINE_START: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -124,11 +138,17 @@ pub(crate) fn of(text: &[u8], name: &Range<usize>) -> Option<Setting> {
             Value::Word if follows_slash(text, name) => None,
             Value::Word => {
                 let says = rest.get(..found.end())?.trim_ascii().ends_with(b"s");
+                let directs = !says && is_directive(text, name, start);
                 match quoted(text, start) {
-                    Some(content) if says => Some(content),
+                    Some(content) if says || directs => Some(content),
                     content => {
                         let value = content.map_or_else(|| word_at(text, start), |(value, _)| value);
-                        Some((value, if is_flag(text, name) { Form::Bare } else { Form::Word }))
+                        let form = match () {
+                            () if is_environment(text, name) || directs => Form::Line,
+                            () if is_flag(text, name) => Form::Bare,
+                            () => Form::Word,
+                        };
+                        Some((value, form))
                     }
                 }
             }
@@ -156,10 +176,31 @@ fn is_first_argument(text: &[u8], start: usize) -> bool {
         || BUILD_FIELD.as_ref().is_some_and(|pattern| pattern.is_match(before))
 }
 
-/// Whether `name` is an option of a command line, or set by `ENV NAME value`.
+/// Whether `name` is an option of a command line.
 fn is_flag(text: &[u8], name: &Range<usize>) -> bool {
+    text.get(name.start) == Some(&b'-')
+}
+
+/// Whether `name` is set by `ENV NAME value`.
+fn is_environment(text: &[u8], name: &Range<usize>) -> bool {
     let before = text.get(name.start.saturating_sub(5)..name.start).unwrap_or_default();
-    text.get(name.start) == Some(&b'-') || before.ends_with(b"ENV ") || before.ends_with(b"setx ")
+    before.ends_with(b"ENV ") || before.ends_with(b"setx ")
+}
+
+/// Whether `name` and what starts at `start` make up a directive: a line of few words whose last one is in quotes or holds
+/// a digit.
+fn is_directive(text: &[u8], name: &Range<usize>, start: usize) -> bool {
+    let line_start = text.get(..name.start).and_then(|before| memrchr(b'\n', before)).map_or(0, |at| at + 1);
+    let lead = text.get(line_start.max(name.start.saturating_sub(100))..name.start).unwrap_or_default();
+    let rest = text.get(start..(start + MAX_VALUE_BYTES).min(text.len())).unwrap_or_default();
+    let rest = rest.get(..memchr(b'\n', rest).unwrap_or(rest.len())).unwrap_or_default().trim_ascii_end();
+    let last = rest.strip_suffix(b";").unwrap_or(rest);
+    let is_whole = !last.iter().any(u8::is_ascii_whitespace);
+    let is_data = starts_with_quote(last) || last.iter().any(u8::is_ascii_digit);
+    is_whole
+        && is_data
+        && text.get(name.end) != Some(&b'|')
+        && DIRECTIVE.as_ref().is_some_and(|line| line.is_match(lead))
 }
 
 /// Whether `name` is the last part of a path.
@@ -261,12 +302,40 @@ fn bare(text: &[u8], name: &Range<usize>, start: usize) -> Option<(Range<usize>,
     let tail = rest.get(blank..).unwrap_or_default().trim_ascii();
     let whole = tail.is_empty() || tail.starts_with(b"#") || tail.starts_with(b"//") || tail == b"\\";
     if begins && whole {
-        let value = rest.get(..blank)?;
+        let mut value = rest.get(..blank)?;
+        // `Environment="NAME=value"`: the quote before the name ends behind the value.
+        let quote = name.start.checked_sub(1).and_then(|at| text.get(at)).filter(|byte| matches!(byte, b'"' | b'\''));
+        if let (Some(quote), Some((last, inner))) = (quote, value.split_last())
+            && quote == last
+        {
+            value = inner;
+        }
         if !value.ends_with(b";") && !value.ends_with(b",") && !is_call(value) {
-            return Some((start..start + blank, Form::Line));
+            return Some((start..start + value.len(), Form::Line));
         }
     }
-    Some((word_at(text, start), Form::Bare))
+    let word = word_at(text, start);
+    let form = if is_pair(text, name, &word) { Form::Line } else { Form::Bare };
+    Some((word, form))
+}
+
+/// Whether a line of settings holds `NAME=value`, without blanks, between others such: a line of an inventory, of a unit of
+/// systemd, of a connection string, or the environment in front of a command.
+fn is_pair(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool {
+    let is_edge =
+        |byte: Option<&u8>| byte.is_none_or(|byte| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\''));
+    let before = name.start.checked_sub(1).and_then(|at| text.get(at));
+    let bytes = text.get(name.clone()).unwrap_or_default();
+    let follows = text.get(value.end..(value.end + MAX_SEPARATOR_BYTES).min(text.len())).unwrap_or_default();
+    let lead = text.get(name.start.saturating_sub(MAX_SEPARATOR_BYTES)..name.start).unwrap_or_default();
+    let lead = lead.get(memrchr(b'\n', lead).map_or(0, |at| at + 1)..).unwrap_or_default();
+    let rest = follows.get(..memchr(b'\n', follows).unwrap_or(follows.len())).unwrap_or_default();
+    let of_command = lead.is_empty() && bytes.iter().all(|byte| !byte.is_ascii_lowercase());
+    name.end + 1 == value.start
+        && text.get(name.end) == Some(&b'=')
+        && (is_edge(before) || before == Some(&b'='))
+        && is_edge(text.get(value.end))
+        && (of_command || PAIR.as_ref().is_some_and(|pair| pair.is_match(lead) || pair.is_match(rest)))
 }
 
 fn starts_with_quote(text: &[u8]) -> bool {
@@ -350,7 +419,16 @@ mod tests {
             ("- name: MAIL_TOKEN\n  value: \"v4lu3\"", "MAIL_TOKEN", Form::Quoted),
             ("- name: MAIL_TOKEN\n  value: v4lu3\n", "MAIL_TOKEN", Form::Bare),
             ("export MAIL_TOKEN=v4lu3\n", "MAIL_TOKEN", Form::Line),
-            ("ENV MAIL_TOKEN v4lu3", "MAIL_TOKEN", Form::Bare),
+            ("ENV MAIL_TOKEN v4lu3", "MAIL_TOKEN", Form::Line),
+            ("MAIL_TOKEN=v4lu3 mail -s x\n", "MAIL_TOKEN", Form::Line),
+            ("web1 host=10.0.0.5 token=v4lu3\n", "token", Form::Line),
+            ("Environment=\"MAIL_TOKEN=v4lu3\"\n", "MAIL_TOKEN", Form::Line),
+            ("proxy_set_header X-Token \"v4lu3\";\n", "X-Token", Form::Quoted),
+            ("  storeToken 'v4lu3'\n", "storeToken", Form::Quoted),
+            ("user admin insecure-token v4lu3\n", "insecure-token", Form::Line),
+            ("<string name=\"api_token\">v4lu3</string>", "api_token", Form::Quoted),
+            ("variable \"api_token\" {\n  type = string\n  default = \"v4lu3\"\n}", "api_token", Form::Quoted),
+            ("{api_token, <<\"v4lu3\">>}", "api_token", Form::Quoted),
             ("mail:\n  token: v4lu3 # comment\n", "token", Form::Line),
             ("spring.token=v4lu3", "spring.token", Form::Line),
             ("https://host/?token=v4lu3&x=1", "token", Form::Bare),

@@ -24,6 +24,9 @@ pub(crate) fn is_random(value: &[u8]) -> bool {
 pub(crate) fn is_secret(value: &[u8], form: Form) -> bool {
     /// So long a value may hold a run, as authors of examples type them, and be one all the same.
     const LONG_BYTES: usize = 20;
+    if form == Form::Quoted && (is_escaped_bytes(value) || is_random_with_marks(value)) {
+        return true;
+    }
     let is_usual = |byte: &u8| byte.is_ascii_alphanumeric() || b".=+/~%!^*&$@_-".contains(byte);
     let empty = if value.len() < LONG_BYTES { stands_in(value) } else { names_none(value) };
     if !(10..=1000).contains(&value.len()) || !value.iter().all(is_usual) || empty || is_thing(value) {
@@ -43,6 +46,29 @@ pub(crate) fn is_secret(value: &[u8], form: Form) -> bool {
         && changes(value) >= 3
         && entropy::of(value) > 2.8
         && letters::are_random(value)
+}
+
+/// `\xf9\x1c{H\xe5…`: random bytes as a literal of a program has them.
+fn is_escaped_bytes(value: &[u8]) -> bool {
+    const LEAST: usize = 8;
+    let is_escape =
+        |four: &&[u8]| matches!(four, [b'\\', b'x', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
+    value.len() <= 400 && value.windows(4).filter(is_escape).count() >= LEAST && entropy::of(value) > 3.2
+}
+
+/// Random text of all characters that can be typed, as frameworks make keys of: too long and too mixed for code.
+fn is_random_with_marks(value: &[u8]) -> bool {
+    const LEAST: usize = 32;
+    let alphanumeric = value.iter().filter(|byte| byte.is_ascii_alphanumeric()).count();
+    let marks = value.iter().filter(|byte| byte.is_ascii_punctuation() && !matches!(byte, b':' | b'_' | b'-')).count();
+    (LEAST..=128).contains(&value.len())
+        && value.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'\''))
+        && alphanumeric * 2 >= value.len()
+        && marks >= 2
+        && entropy::of(value) > 4.3
+        && is_random(value)
+        && !names_none(value)
+        && !is_thing(value)
 }
 
 /// Whether a value in this form is surely data and no code.
@@ -113,7 +139,7 @@ pub(crate) fn is_password(value: &[u8], form: Form) -> bool {
     let mark = value.iter().any(|byte| byte.is_ascii_punctuation() && !b"._-/:;,\\'\"()[]{}<>".contains(byte));
     let joined = value.iter().any(|byte| matches!(byte, b'.' | b'_' | b'-' | b'/' | b':'));
     // A path, a dotted name or several words with separators: the name of something.
-    if (!digit || joined) && is_name(value) {
+    if (!digit || joined) && is_name(value) && !(is_data(form) && is_disguised(value)) {
         return false;
     }
     if !data && (is_expression(value) || !digit) {
@@ -130,6 +156,25 @@ pub(crate) fn is_password(value: &[u8], form: Form) -> bool {
     letter
         && entropy::of(value) > 2.2
         && (digit || (mark && !is_selector(value)) || (value.len() >= 10 && letters::are_random(value)))
+}
+
+/// Whether a person disguised words for a password: with a digit in the midst of one (`g4rden-Gn0me`), or capitals, small
+/// letters and digits (`blauwe-Fiets77`). Names of things have such parts too, but those are words of the trade.
+fn is_disguised(value: &[u8]) -> bool {
+    const TRADE: &[&str] = &[
+        "pass", "pwd", "secret", "token", "key", "login", "user", "form", "field", "auth", "cred", "label", "input",
+        "config", "param", "base64", "utf8", "sha", "md5", "k8s", "i18n", "l10n", "oauth", "x509", "ed25519", "pkcs",
+        "e2e", "v1", "v2", "http", "test", "type", "spec", "name", "value", "client", "server", "vault",
+    ];
+    let lower = value.to_ascii_lowercase();
+    let holds = |word: &&str| memchr::memmem::find(&lower, word.as_bytes()).is_some();
+    let is_within_word = |three: &[u8]| matches!(three, [a, digit, b] if a.is_ascii_alphabetic() && digit.is_ascii_digit() && b.is_ascii_lowercase());
+    let parts = value.split(|byte| !byte.is_ascii_alphanumeric());
+    let is_place = value.contains(&b'/') || value.contains(&b':');
+    !is_place
+        && parts.count() <= 3
+        && (value.windows(3).any(is_within_word) || is_strong(value))
+        && !TRADE.iter().any(holds)
 }
 
 /// A URL's `value` without its escapes such as `%20`, if it has any.

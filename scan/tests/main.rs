@@ -10,6 +10,7 @@ mod encoded;
 mod formats;
 mod history;
 mod ignores;
+mod notations;
 mod report;
 mod repositories;
 mod store;
