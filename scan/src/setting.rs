@@ -1,6 +1,8 @@
 //! Settings in any language: a name that speaks of a credential, and the value that it is given. Assignments, entries of
 //! maps, arguments and comparisons in code; lines of configuration files; XML elements and attributes; command lines.
 
+mod value;
+
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -70,19 +72,8 @@ static SEPARATORS: LazyLock<Vec<(Value, Regex)>> = LazyLock::new(|| {
 static BUILD_FIELD: LazyLock<Option<Regex>> =
     LazyLock::new(|| compile(r#"(?:buildConfigField|resValue)[ \t]*\(?[ \t]*["']\w{1,20}["'][ \t]*,[ \t]*["']$"#));
 
-/// Another pair of a line of them.
-static PAIR: LazyLock<Option<Regex>> =
-    LazyLock::new(|| compile(r#"(?:^|[ \t"'=])[A-Za-z][\w.-]{1,40}=[\w./:@+-]{1,80}(?:[ \t"']|$)"#));
-
 /// What stands before the name of a directive: the start of a line, or few words.
 static DIRECTIVE: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r#"^[ \t]*(?:[a-z][\w-]{0,40}[ \t]+){0,2}$"#));
-
-/// What stands before a name that begins a line of configuration.
-static LINE_START: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    compile(
-        r#"^[ \t]*(?:(?:#|//|;|-|export|ENV|ARG|set|setx|SET|declare -x|\$env:|env\.|[\w./-]+[:=][ \t]*["']?)[ \t]*)?$"#,
-    )
-});
 
 /// Whether the setting is a line of an environment, `APP_PASSWORD=…`: what stands there is data.
 pub(crate) fn is_of_environment(name: &[u8], form: Form) -> bool {
@@ -125,24 +116,26 @@ pub(crate) fn name_around(text: &[u8], word: &Range<usize>) -> Range<usize> {
 pub(crate) fn of(text: &[u8], name: &Range<usize>) -> Option<Setting> {
     let far = (name.end + MAX_SEPARATOR_BYTES).min(text.len());
     let rest = text.get(name.end..far)?;
-    for (value, separator) in SEPARATORS.iter() {
+    for (kind, separator) in SEPARATORS.iter() {
         let Some(found) = separator.find(rest) else { continue };
         let start = name.end + found.end();
-        let parsed = match value {
-            Value::Quoted => quoted(text, start),
-            Value::Any => quoted(text, start).or_else(|| bare(text, name, start)),
-            Value::Element => is_element(text, name.start).then(|| element(text, start)).flatten(),
-            Value::Argument => is_first_argument(text, name.start).then(|| quoted(text, start)).flatten(),
-            Value::Call => name::ends_with_credential(text.get(name.clone())?).then(|| quoted(text, start)).flatten(),
+        let parsed = match kind {
+            Value::Quoted => value::quoted(text, start),
+            Value::Any => value::quoted(text, start).or_else(|| value::bare(text, name, start)),
+            Value::Element => is_element(text, name.start).then(|| value::element(text, start)).flatten(),
+            Value::Argument => is_first_argument(text, name.start).then(|| value::quoted(text, start)).flatten(),
+            Value::Call => {
+                name::ends_with_credential(text.get(name.clone())?).then(|| value::quoted(text, start)).flatten()
+            }
             // `/etc/passwd …`: a path.
             Value::Word if follows_slash(text, name) => None,
             Value::Word => {
                 let says = rest.get(..found.end())?.trim_ascii().ends_with(b"s");
                 let directs = !says && is_directive(text, name, start);
-                match quoted(text, start) {
+                match value::quoted(text, start) {
                     Some(content) if says || directs => Some(content),
                     content => {
-                        let value = content.map_or_else(|| word_at(text, start), |(value, _)| value);
+                        let value = content.map_or_else(|| value::word_at(text, start), |(value, _)| value);
                         let form = match () {
                             () if is_environment(text, name) || directs => Form::Line,
                             () if is_flag(text, name) => Form::Bare,
@@ -196,7 +189,7 @@ fn is_directive(text: &[u8], name: &Range<usize>, start: usize) -> bool {
     let rest = rest.get(..memchr(b'\n', rest).unwrap_or(rest.len())).unwrap_or_default().trim_ascii_end();
     let last = rest.strip_suffix(b";").unwrap_or(rest);
     let is_whole = !last.iter().any(u8::is_ascii_whitespace);
-    let is_data = starts_with_quote(last) || last.iter().any(u8::is_ascii_digit);
+    let is_data = value::starts_with_quote(last) || last.iter().any(u8::is_ascii_digit);
     is_whole
         && is_data
         && text.get(name.end) != Some(&b'|')
@@ -206,180 +199,6 @@ fn is_directive(text: &[u8], name: &Range<usize>, start: usize) -> bool {
 /// Whether `name` is the last part of a path.
 fn follows_slash(text: &[u8], name: &Range<usize>) -> bool {
     name.start.checked_sub(1).and_then(|at| text.get(at)) == Some(&b'/')
-}
-
-/// The text of an XML element from `start`, without blanks and braces around it.
-fn element(text: &[u8], start: usize) -> Option<(Range<usize>, Form)> {
-    let rest = text.get(start..(start + MAX_VALUE_BYTES).min(text.len()))?;
-    let end = memchr(b'<', rest)?;
-    let inner = rest.get(..end)?;
-    let value = inner.trim_ascii_end();
-    if value.starts_with(b"$") {
-        return None;
-    }
-    // Jenkins writes `{…}` around what it encrypted.
-    if let [b'{', inside @ .., b'}'] = value {
-        let inside = inside.trim_ascii_end();
-        let lead = inside.iter().rposition(|byte| *byte == b' ').map_or(0, |at| at + 1);
-        return Some((start + 1 + lead..start + 1 + inside.len(), Form::Quoted));
-    }
-    Some((start..start + value.len(), Form::Quoted))
-}
-
-/// The content of the quotes that open at `start`, behind the prefix of a string literal and a scheme such as `Bearer`.
-fn quoted(text: &[u8], start: usize) -> Option<(Range<usize>, Form)> {
-    let rest = text.get(start..(start + MAX_VALUE_BYTES).min(text.len()))?;
-    let is_prefix =
-        |byte: &&u8| matches!(byte, b'b' | b'r' | b'f' | b'u' | b'B' | b'R' | b'F' | b'U' | b'@' | b'$' | b'L' | b'N');
-    let prefix = rest.iter().take(2).take_while(is_prefix).count();
-    let escaped = rest.get(prefix) == Some(&b'\\');
-    let open = prefix + usize::from(escaped);
-    let quote = *rest.get(open).filter(|byte| matches!(byte, b'"' | b'\'' | b'`'))?;
-    let triple = rest.get(open..open + 3).is_some_and(|three| three.iter().all(|byte| *byte == quote));
-    let from = open + if triple { 3 } else { 1 };
-    let content = rest.get(from..)?;
-    let mut end = None;
-    let mut skip = false;
-    for (at, byte) in content.iter().enumerate() {
-        match byte {
-            b'\n' => break,
-            _ if skip => skip = false,
-            b'\\' if escaped && content.get(at + 1) == Some(&quote) => {
-                end = Some(at);
-                break;
-            }
-            b'\\' => skip = true,
-            // A doubled quote is an escape in many languages.
-            byte if *byte == quote && at > 0 && !triple && content.get(at + 1) == Some(&quote) => break,
-            byte if *byte == quote => {
-                end = Some(at);
-                break;
-            }
-            _ => {}
-        }
-    }
-    let whole = content.get(..end?)?;
-    // Code that is made by code: `'"…"'`, `"\"…\""`.
-    let content = without_inner_quotes(whole);
-    let from = from + (whole.len() - content.len()) / 2;
-    let scheme = scheme(content);
-    let inner = content.get(scheme..)?;
-    let value = inner.trim_ascii();
-    let lead = inner.len() - inner.trim_ascii_start().len();
-    let at = start + from + scheme + lead;
-    Some((at..at + value.len(), Form::Quoted))
-}
-
-/// What stands between the quotes, escaped or not, that are the first and the last of `content`.
-fn without_inner_quotes(content: &[u8]) -> &[u8] {
-    [&b"\\\""[..], b"\"", b"\\'", b"'"]
-        .iter()
-        .find_map(|quote| content.strip_prefix(*quote)?.strip_suffix(*quote))
-        .unwrap_or(content)
-}
-
-/// Length of the scheme of an authorization at the start of `value`.
-fn scheme(value: &[u8]) -> usize {
-    const SCHEMES: &[&[u8]] = &[b"bearer ", b"basic ", b"token ", b"apikey ", b"api-key ", b"key ", b"sso-key "];
-    SCHEMES
-        .iter()
-        .find(|scheme| value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
-        .map_or(0, |scheme| scheme.len())
-}
-
-/// A value without quotes: the rest of a line of configuration, or a word of code.
-fn bare(text: &[u8], name: &Range<usize>, start: usize) -> Option<(Range<usize>, Form)> {
-    let line_start = text.get(..name.start).and_then(|before| memrchr(b'\n', before)).map_or(0, |at| at + 1);
-    let line_end = text.get(start..).and_then(|rest| memchr(b'\n', rest)).map_or(text.len(), |at| start + at);
-    let rest = text.get(start..line_end.min(start + MAX_VALUE_BYTES)).filter(|rest| !starts_with_quote(rest))?;
-    let rest = rest.get(scheme(rest)..).map(|inner| (rest.len() - inner.len(), inner));
-    let (skipped, rest) = rest?;
-    let start = start + skipped;
-    let begins = LINE_START.as_ref().is_some_and(|pattern| {
-        text.get(line_start.max(name.start.saturating_sub(200))..name.start).is_some_and(|lead| pattern.is_match(lead))
-    });
-    let blank = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
-    let tail = rest.get(blank..).unwrap_or_default().trim_ascii();
-    let whole = tail.is_empty() || tail.starts_with(b"#") || tail.starts_with(b"//") || tail == b"\\";
-    if begins && whole {
-        let mut value = rest.get(..blank)?;
-        // `Environment="NAME=value"`: the quote before the name ends behind the value.
-        let quote = name.start.checked_sub(1).and_then(|at| text.get(at)).filter(|byte| matches!(byte, b'"' | b'\''));
-        if let (Some(quote), Some((last, inner))) = (quote, value.split_last())
-            && quote == last
-        {
-            value = inner;
-        }
-        if !value.ends_with(b";") && !value.ends_with(b",") && !is_call(value) {
-            return Some((start..start + value.len(), Form::Line));
-        }
-    }
-    let word = word_at(text, start);
-    let form = if is_pair(text, name, &word) { Form::Line } else { Form::Bare };
-    Some((word, form))
-}
-
-/// Whether a line of settings holds `NAME=value`, without blanks, between others such: a line of an inventory, of a unit of
-/// systemd, of a connection string, or the environment in front of a command.
-fn is_pair(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool {
-    let is_edge =
-        |byte: Option<&u8>| byte.is_none_or(|byte| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\''));
-    let before = name.start.checked_sub(1).and_then(|at| text.get(at));
-    let bytes = text.get(name.clone()).unwrap_or_default();
-    let follows = text.get(value.end..(value.end + MAX_SEPARATOR_BYTES).min(text.len())).unwrap_or_default();
-    let lead = text.get(name.start.saturating_sub(MAX_SEPARATOR_BYTES)..name.start).unwrap_or_default();
-    let lead = lead.get(memrchr(b'\n', lead).map_or(0, |at| at + 1)..).unwrap_or_default();
-    let rest = follows.get(..memchr(b'\n', follows).unwrap_or(follows.len())).unwrap_or_default();
-    let of_command = lead.is_empty() && bytes.iter().all(|byte| !byte.is_ascii_lowercase());
-    name.end + 1 == value.start
-        && text.get(name.end) == Some(&b'=')
-        && (is_edge(before) || before == Some(&b'='))
-        && is_edge(text.get(value.end))
-        && (of_command || PAIR.as_ref().is_some_and(|pair| pair.is_match(lead) || pair.is_match(rest)))
-}
-
-fn starts_with_quote(text: &[u8]) -> bool {
-    text.first().is_some_and(|byte| matches!(byte, b'"' | b'\'' | b'`' | b'('))
-}
-
-/// `getToken()`, `tokens[0]`, `f(x`: a word and an opening bracket, with the closing one at the end or without it.
-fn is_call(value: &[u8]) -> bool {
-    let Some(open) = value.iter().position(|byte| matches!(byte, b'(' | b'[' | b'{')) else { return false };
-    let (word, rest) = value.split_at(open);
-    let closes = rest.last().is_some_and(|byte| matches!(byte, b')' | b']' | b'}' | b'(' | b'[' | b'{' | b':'))
-        || !rest.iter().any(|byte| matches!(byte, b')' | b']' | b'}'));
-    closes
-        && word
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':' | b'$' | b'-' | b'>'))
-}
-
-/// The word at `start`; empty if it goes on as an expression does.
-fn word_at(text: &[u8], start: usize) -> Range<usize> {
-    let rest = text.get(start..(start + MAX_VALUE_BYTES).min(text.len())).unwrap_or_default();
-    let ends = |byte: &u8| {
-        byte.is_ascii_whitespace()
-            || matches!(
-                byte,
-                b'"' | b'\''
-                    | b'`'
-                    | b','
-                    | b';'
-                    | b'<'
-                    | b'>'
-                    | b'('
-                    | b')'
-                    | b'['
-                    | b']'
-                    | b'{'
-                    | b'}'
-                    | b'|'
-                    | b'&'
-                    | b'\\'
-            )
-    };
-    let end = rest.iter().position(ends).unwrap_or(rest.len());
-    if rest.get(end).is_some_and(|byte| matches!(byte, b'(' | b'[' | b'{')) { start..start } else { start..start + end }
 }
 
 #[cfg(test)]
