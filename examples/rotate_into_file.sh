@@ -9,5 +9,12 @@ secret=$1 field=$2 file=$3
 printf '[{"name": "file", "type": "file", "path": "%s", "mode": "0600"}]' "$file" |
   turnlock rotate set "$secret" -field="$field" -targets=- -schedule='0 3 * * 1' -zone=Europe/Berlin
 turnlock rotate run "$secret"
-until turnlock rotate history -format=json "$secret" | grep -q '"succeeded"'; do sleep 0.2; done
+# The newest attempt comes first.
+while state=$(turnlock rotate history -format=json "$secret" | grep -m1 '"state"'); do
+  case $state in
+    *succeeded*) break ;;
+    *failed* | *aborted*) turnlock rotate history "$secret" >&2; exit 1 ;;
+  esac
+  sleep 0.2
+done
 turnlock rotate history "$secret"

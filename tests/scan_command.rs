@@ -242,3 +242,36 @@ fn these_sources_hold_no_credentials() {
     let output = Command::new(BINARY).args(["scan", "dir", "."]).current_dir(top()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", out(&output));
 }
+
+#[test]
+fn a_bare_repository_is_recognised_however_it_is_named_and_missed_when_it_cannot_be_opened() {
+    let folder = Folder::new();
+    folder.git(&["init", "-q", "work"]);
+    std::fs::rename(folder.path().join("config.py"), folder.path().join("work/config.py")).unwrap();
+    folder.git(&["-C", "work", "add", "-A"]);
+    folder.git(&["-C", "work", "commit", "-qm", "one"]);
+    folder.git(&["clone", "-q", "--bare", "work", "kept.git"]);
+    let inside = |arguments: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.arg("scan").args(arguments).env("HOME", folder.path()).current_dir(folder.path().join("work"));
+        command.output().unwrap()
+    };
+    for name in ["../kept.git", "./../kept.git", "../kept.git/objects"] {
+        assert_eq!(inside(&[name]).status.code(), Some(1), "{name}");
+        assert_eq!(inside(&["git", name]).status.code(), Some(1), "{name}");
+    }
+    std::fs::write(folder.path().join("kept.git/config"), "[core\n").unwrap();
+    let broken = inside(&["../kept.git"]);
+    assert_eq!(broken.status.code(), Some(3), "{}", err(&broken));
+    assert!(err(&broken).contains("not covered"), "{}", err(&broken));
+}
+
+#[test]
+fn hooks_that_call_gitleaks_protect_keep_working() {
+    let folder = Folder::new();
+    let gitleaks = folder.gitleaks();
+    folder.git(&["init", "-q"]);
+    assert_eq!(folder.run(&gitleaks, &["protect", "--staged"]).status.code(), Some(0));
+    folder.git(&["add", "config.py"]);
+    assert_eq!(folder.run(&gitleaks, &["protect", "--staged", "-v"]).status.code(), Some(1));
+}

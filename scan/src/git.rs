@@ -35,18 +35,24 @@ pub(crate) fn open(path: &Path) -> Result<Repository, ScanError> {
         let upwards = gix::discover::upwards::Options { match_ceiling_dir_or_error: false, ..Default::default() };
         ThreadSafeRepository::discover_with_environment_overrides_opts(path, upwards, options)
     } else {
-        ThreadSafeRepository::discover_opts(path, Default::default(), options)
+        // A bare repository is not recognised by a name that leads out of the current folder.
+        let absolute = std::fs::canonicalize(path);
+        ThreadSafeRepository::discover_opts(absolute.as_deref().unwrap_or(path), Default::default(), options)
     };
     opened
         .map(Repository::from)
         .map_err(|error| ScanError::NoRepository { path: path.to_owned(), source: error.to_string().into() })
 }
 
-/// The `.git` at `path` or above it; an empty folder is none.
+/// The repository at `path` or above it, `.git` or bare, whether it can be opened or not; an empty folder is none.
 pub(crate) fn folder_above(path: &Path) -> Option<PathBuf> {
     let path = std::fs::canonicalize(path).ok()?;
     let holds = |git: &Path| git.is_file() || git.read_dir().is_ok_and(|mut entries| entries.next().is_some());
-    path.ancestors().map(|folder| folder.join(".git")).find(|git| holds(git))
+    let is_bare = |folder: &Path| folder.join("objects").is_dir() && folder.join("refs").is_dir();
+    path.ancestors().find_map(|folder| {
+        let git = folder.join(".git");
+        if holds(&git) { Some(git) } else { is_bare(folder).then(|| folder.to_owned()) }
+    })
 }
 
 /// Why a repository cannot be opened.

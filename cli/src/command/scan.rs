@@ -35,6 +35,7 @@ enum Target<'a> {
     History(&'a Path),
     /// Some commits of a repository, or what is staged in it.
     Changes(&'a GitArgs),
+    Staged(&'a Path),
     /// What a push brings to a repository.
     Received(&'a Path),
     /// What a push is about to send to this remote.
@@ -62,6 +63,7 @@ pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome,
         Some(Source::Detect { pipe: true, .. }) => Target::Input,
         Some(Source::Detect { source, no_git: true, .. }) => Target::Files(source),
         Some(Source::Detect { source, .. }) => Target::History(source),
+        Some(Source::Protect { source, .. }) => Target::Staged(source),
     };
     let settings = &args.settings;
     if settings.store && store.is_none() {
@@ -97,13 +99,14 @@ pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome,
         Target::Everything(path) => scanner.scan_all(path)?,
         Target::History(path) => scanner.scan_history(path)?,
         Target::Changes(git) => git.scan(&scanner)?,
+        Target::Staged(path) => scanner.scan_staged(path)?,
         Target::Sent(remote) => scanner.scan_sent(Path::new("."), remote, &mut io::stdin().lock())?,
         Target::Received(path) => scanner.scan_received(path, &quarantine(), &mut io::stdin().lock())?,
         Target::Files(path) => scanner.scan_tree(path)?,
         Target::Input => input(&scanner, limit)?,
     };
     bar.finish_and_clear();
-    if settings.verify {
+    if settings.verify && !settings.verify_dry_run {
         verify::run(&mut report, &settings.verify_endpoint)?;
     }
     write(settings, format, &report).map_err(ScanFailure::Write)?;
@@ -169,7 +172,8 @@ const SECRETS_BASELINE: &str = ".secrets.baseline";
 /// folder of a file and the top of the repository around it.
 fn tops(settings: &Settings, target: &Target<'_>) -> Vec<PathBuf> {
     let path = match target {
-        Target::Everything(path) | Target::History(path) | Target::Files(path) | Target::Received(path) => *path,
+        Target::Everything(path) | Target::History(path) | Target::Staged(path) => *path,
+        Target::Files(path) | Target::Received(path) => *path,
         Target::Changes(git) => &git.path,
         Target::Input | Target::Sent(_) => Path::new("."),
     };

@@ -145,8 +145,9 @@ pub(super) struct Settings {
     #[arg(long, global = true)]
     pub(super) verify: bool,
 
-    /// Say what --verify would ask whom, with the credentials hidden, and ask nobody.
-    #[arg(long, global = true, conflicts_with = "verify")]
+    /// Say what --verify would ask whom, with the credentials hidden, and ask nobody, also beside
+    /// --verify.
+    #[arg(long, global = true)]
     pub(super) verify_dry_run: bool,
 
     /// Ask another server in place of a provider's host, such as one of your own.
@@ -241,6 +242,16 @@ pub(super) enum Source {
         /// Standard input.
         #[arg(long)]
         pipe: bool,
+    },
+    /// As gitleaks had it before `git --staged`.
+    #[command(hide = true)]
+    Protect {
+        /// Repository.
+        #[arg(short = 's', long, default_value = ".")]
+        source: PathBuf,
+        /// What is staged, which is scanned without it too.
+        #[arg(long)]
+        staged: bool,
     },
 }
 
