@@ -34,6 +34,9 @@ pub enum Error {
     /// 429: too much at once; try again after the duration.
     #[error("too many requests, try again later")]
     Busy(Duration),
+    /// 429: like [`Error::Busy`], where so many ask that the edge answers each of them after a pause.
+    #[error("too many requests, try again later")]
+    Crowded(Duration),
     /// 503: the barrier is closed. Clients and probes match the word "sealed".
     #[error("Vault is sealed")]
     Sealed,
@@ -70,7 +73,7 @@ impl Error {
             Self::Unsupported => 405,
             Self::TooLarge(_) => 413,
             Self::MediaType => 415,
-            Self::Busy(_) => 429,
+            Self::Busy(_) | Self::Crowded(_) => 429,
             Self::Sealed | Self::Unavailable(_) => 503,
             Self::Internal(_) => 500,
         }

@@ -69,6 +69,8 @@ pub enum StartError {
 /// A started server.
 pub struct Process {
     server: Arc<Server>,
+    /// What the API of each listener is made of.
+    api: Api,
     listeners: Vec<(Listener, Limits)>,
     certificates: Vec<Arc<Tls>>,
     /// Addresses that are listened on, for people.
@@ -95,8 +97,13 @@ impl Process {
         };
         let settings = Settings { seal, lifetimes: config.lifetimes, cluster_name: config.cluster_name.clone() };
         let server = Server::new(Barrier::new(store, clock.clone()), audit, clock, settings);
-        let mut process =
-            Self { server: server.clone(), listeners: Vec::new(), certificates: Vec::new(), addresses: Vec::new() };
+        let mut process = Self {
+            server: server.clone(),
+            api: Api::new(server.clone(), Limits::default()),
+            listeners: Vec::new(),
+            certificates: Vec::new(),
+            addresses: Vec::new(),
+        };
         for listener in &config.listeners {
             process.bind(&listener.bind, &listener.limits).await?;
         }
@@ -132,7 +139,7 @@ impl Process {
 
     /// The API for callers in the same process: the same door, without a socket.
     pub fn local(&self) -> Router {
-        Api::new(self.server.clone(), Limits::default()).router()
+        self.api.clone().router()
     }
 
     /// Reads certificates and reopens the audit file again; what cannot be read stays as it was.
@@ -153,7 +160,7 @@ impl Process {
         let (ending, ended) = watch::channel(false);
         let mut tasks = tokio::task::JoinSet::new();
         for (listener, limits) in self.listeners {
-            let api = Api::new(self.server.clone(), limits.clone());
+            let api = self.api.within(limits.clone());
             tasks.spawn(listener.run(api, limits, ended.clone(), DRAIN));
         }
         stop.await;

@@ -140,7 +140,7 @@ impl TokenEntry {
     }
 
     /// Whether the token may be used from `address`.
-    fn admits(&self, address: std::net::IpAddr) -> bool {
+    pub(crate) fn admits(&self, address: std::net::IpAddr) -> bool {
         let address = address.to_canonical();
         self.bound_cidrs.is_empty() || self.bound_cidrs.iter().any(|network| network.contains(&address))
     }

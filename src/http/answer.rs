@@ -62,7 +62,7 @@ fn refusal(id: Uuid, error: &Error, head_only: bool) -> Wire<Body> {
     let mut wire = Wire::new(if head_only { Body::empty() } else { Body::from(body) });
     *wire.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     wire.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Error::Busy(wait) = error {
+    if let Error::Busy(wait) | Error::Crowded(wait) = error {
         wire.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
     }
     wire

@@ -1,12 +1,16 @@
 //! What a client may cost before and after it is known.
 
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::error::Error;
+use crate::request::Peer;
 
 /// Limits of one listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,33 +54,55 @@ impl Default for Limits {
     }
 }
 
-/// Memory for bodies, shared by all requests of a listener. Known and unknown senders have their own, so that the
-/// latter cannot use up what the former need.
+/// Memory for bodies, shared by all requests of a server. Known and unknown senders have their own, so that the latter
+/// cannot use up what the former need.
 #[derive(Debug)]
 pub(super) struct Budget {
     known: Arc<Semaphore>,
     unknown: Arc<Semaphore>,
+    shares: Arc<Shares>,
     /// Half of the cores may be at large bodies: those who send small ones have the other half.
     parsing: Semaphore,
 }
 
-/// Memory that a request holds until it is answered.
-#[derive(Debug, Default)]
-pub(super) struct Held(Vec<OwnedSemaphorePermit>);
+/// Whose body it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// He sent a live token.
+    Known,
+    /// He is known by his address only, which may have a share.
+    Unknown(Peer),
+}
 
 /// Bytes that one permit stands for.
 const UNIT: usize = 1024;
 /// Longest body that is parsed without waiting for a turn.
 const SMALL_BYTES: usize = 4096;
+/// What one address may hold of the memory for unknown senders, as a fraction. An address may have a quarter of all
+/// connections, so that those of one cannot fill it, nor all connections that there may be.
+const SHARE: usize = 8;
 
 impl Budget {
     pub(super) fn new(limits: &Limits) -> Self {
-        let permits = |bytes: usize| Arc::new(Semaphore::new((bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS)));
+        let units = |bytes: usize| (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS);
+        let unknown = units(limits.anonymous_in_flight_bytes);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
-            known: permits(limits.in_flight_bytes),
-            unknown: permits(limits.anonymous_in_flight_bytes),
+            known: Arc::new(Semaphore::new(units(limits.in_flight_bytes))),
+            unknown: Arc::new(Semaphore::new(unknown)),
+            shares: Arc::new(Shares { most: (unknown / SHARE).max(1), taken: Mutex::default() }),
             parsing: Semaphore::new((cores / 2).max(1)),
+        }
+    }
+
+    /// What a request of `sender` holds: nothing yet.
+    pub(super) fn held(&self, sender: Sender) -> Held {
+        match sender {
+            Sender::Known => Held { permits: None, share: None, pool: self.known.clone() },
+            Sender::Unknown(peer) => {
+                let share = Share { of: self.shares.clone(), origin: origin(peer), units: 0 };
+                Held { permits: None, share: Some(share), pool: self.unknown.clone() }
+            }
         }
     }
 
@@ -89,14 +115,83 @@ impl Budget {
         // Never closed.
         self.parsing.acquire().await.ok()
     }
+}
 
-    /// Takes `bytes` more for a request, or refuses: waiting would let a queue grow.
-    pub(super) fn hold(&self, held: &mut Held, bytes: usize, known: bool) -> Result<(), Error> {
-        let pool = if known { &self.known } else { &self.unknown };
-        let permits = u32::try_from(bytes.div_ceil(UNIT)).map_err(|_| Error::TooLarge(u32::MAX as usize))?;
-        let permit = pool.clone().try_acquire_many_owned(permits).map_err(|_| Error::Busy(Duration::from_secs(1)))?;
-        held.0.push(permit);
+/// Memory that a request holds until it is answered; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    permits: Option<OwnedSemaphorePermit>,
+    share: Option<Share>,
+    pool: Arc<Semaphore>,
+}
+
+impl Held {
+    /// Takes as much more as `bytes` in all need, or refuses: waiting would let a queue grow.
+    pub(super) fn cover(&mut self, bytes: usize) -> Result<(), Error> {
+        let busy = || Error::Busy(Duration::from_secs(1));
+        let before = self.permits.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = bytes.div_ceil(UNIT).saturating_sub(before);
+        if !self.share.as_mut().is_none_or(|share| share.take(more)) {
+            return Err(busy());
+        }
+        let more = u32::try_from(more).map_err(|_| Error::TooLarge(u32::MAX as usize))?;
+        let more = self.pool.clone().try_acquire_many_owned(more).map_err(|_| busy())?;
+        match &mut self.permits {
+            Some(permits) => permits.merge(more),
+            None => self.permits = Some(more),
+        }
         Ok(())
+    }
+}
+
+/// How much of the memory for unknown senders each origin has, so that none takes it from the others.
+#[derive(Debug)]
+struct Shares {
+    most: usize,
+    // Held for one look-up, never across a wait.
+    taken: Mutex<HashMap<Option<IpAddr>, usize>>,
+}
+
+/// What one request has of its origin's share; given back when dropped.
+#[derive(Debug)]
+struct Share {
+    of: Arc<Shares>,
+    origin: Option<IpAddr>,
+    units: usize,
+}
+
+impl Share {
+    fn take(&mut self, units: usize) -> bool {
+        let mut taken = self.of.taken.lock();
+        let before = taken.get(&self.origin).copied().unwrap_or(0);
+        if before + units > self.of.most {
+            return false;
+        }
+        taken.insert(self.origin, before + units);
+        self.units += units;
+        true
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut taken = self.of.taken.lock();
+        let Some(sum) = taken.get_mut(&self.origin) else { return };
+        *sum = sum.saturating_sub(self.units);
+        if *sum == 0 {
+            taken.remove(&self.origin);
+        }
+    }
+}
+
+/// What counts as one sender: an address, or the network of an IPv6 address, of which a host has as many as it likes.
+fn origin(peer: Peer) -> Option<IpAddr> {
+    match peer {
+        Peer::Ip(address) => Some(match address.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+            address => address,
+        }),
+        Peer::Unix | Peer::Local => None,
     }
 }
 
@@ -105,7 +200,52 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use futures_util::FutureExt as _;
 
-    use super::{Budget, Limits, SMALL_BYTES};
+    use super::{Budget, Limits, SHARE, SMALL_BYTES, Sender, UNIT};
+    use crate::request::Peer;
+
+    fn peer(address: &str) -> Sender {
+        Sender::Unknown(Peer::Ip(address.parse().unwrap()))
+    }
+
+    #[test]
+    fn one_address_has_a_share_of_what_unknown_senders_have_and_gives_it_back() {
+        let limits = Limits { anonymous_in_flight_bytes: 2 * SHARE * UNIT, ..Limits::default() };
+        let budget = Budget::new(&limits);
+        let fill = |sender: Sender| {
+            let mut all = Vec::new();
+            loop {
+                let mut held = budget.held(sender);
+                match held.cover(1) {
+                    Ok(()) => all.push(held),
+                    Err(_) => return all,
+                }
+            }
+        };
+        let first = fill(peer("192.0.2.1"));
+        assert_eq!(first.len(), 2);
+        assert_eq!(fill(peer("::ffff:192.0.2.1")).len(), 0, "the same address in other words");
+        let second = fill(peer("2001:db8::1"));
+        assert_eq!(second.len(), 2);
+        assert_eq!(fill(peer("2001:db8::ffff:2")).len(), 0, "another address of the same host");
+        assert_eq!(fill(Sender::Unknown(Peer::Unix)).len(), 2);
+        assert!(budget.held(Sender::Known).cover(1 << 20).is_ok());
+        drop((first, second));
+        assert_eq!(fill(peer("192.0.2.1")).len(), 2);
+        assert!(budget.shares.taken.lock().is_empty());
+    }
+
+    #[test]
+    fn memory_is_taken_once_for_a_body_that_grows() {
+        let limits = Limits { in_flight_bytes: 8 * UNIT, ..Limits::default() };
+        let budget = Budget::new(&limits);
+        let mut held = budget.held(Sender::Known);
+        for bytes in [1, UNIT, UNIT + 1, 8 * UNIT] {
+            assert!(held.cover(bytes).is_ok(), "{bytes}");
+        }
+        assert!(held.cover(8 * UNIT + 1).is_err() && budget.held(Sender::Known).cover(1).is_err());
+        drop(held);
+        assert!(budget.held(Sender::Known).cover(8 * UNIT).is_ok());
+    }
 
     #[tokio::test]
     async fn large_bodies_wait_for_each_other_and_small_ones_for_nobody() {

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
-use super::{done, with_mounts};
-use crate::harness::{Instance, PATIENCE};
+use super::{done, enable_auth, with_mounts};
+use crate::harness::{Instance, PATIENCE, text};
 use crate::raw;
 
 /// The server's peak of resident memory, in MiB.
@@ -133,4 +133,50 @@ async fn a_client_that_sends_slowly_is_cut_off_and_holds_up_nobody() {
         let closed = raw::until_closed(socket, Duration::from_secs(60)).await.expect("a slow client is cut off");
         assert!(closed.refused(), "{closed:?}");
     }
+}
+
+async fn connect(instance: &Instance, from: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+    socket.connect(([127, 0, 0, 1], instance.port).into()).await.unwrap()
+}
+
+/// Connections from `address` with a body of 16 KiB each, all of which but the last byte has been sent.
+async fn stalled(instance: &Instance, address: &str, count: usize) -> Vec<TcpStream> {
+    let mut sockets = Vec::new();
+    let mut request = b"POST /v1/auth/userpass/login/x HTTP/1.1\r\nHost: a\r\nContent-Length: 16384\r\n\r\n".to_vec();
+    request.resize(request.len() + 16383, b' ');
+    for _ in 0..count {
+        let mut socket = connect(instance, address).await;
+        // Some of them are refused before they have sent everything.
+        let _ = socket.write_all(&request).await;
+        sockets.push(socket);
+    }
+    sockets
+}
+
+#[tokio::test]
+async fn stalled_bodies_of_unknown_senders_keep_nobody_from_writing() {
+    let instance = with_mounts().await;
+    enable_auth(&instance, "userpass", "userpass").await;
+    done(instance.as_root().put("auth/userpass/users/ann", json!({"password": "stalled-beside"})).await);
+    let mut sockets = Vec::new();
+    for address in ["127.0.0.9", "127.0.0.10"] {
+        sockets.extend(stalled(&instance, address, 600).await);
+    }
+    // Not for nothing: their own addresses have nothing left.
+    let mut beside = connect(&instance, "127.0.0.9").await;
+    beside.write_all(&raw::request("POST", "/v1/auth/userpass/login/x", "", "{}")).await.unwrap();
+    let answer = raw::until_closed(&mut beside, PATIENCE).await.expect("it is refused at once");
+    assert_eq!(answer.status, 429, "{answer:?}");
+    let as_root = instance.as_root();
+    done(as_root.put("secret/data/beside", json!({"data": {"a": 1}})).await);
+    let (status, login) = instance.api("").put("auth/userpass/login/ann", json!({"password": "stalled-beside"})).await;
+    assert_eq!(status, 200, "{login}");
+    let accessor = text(&login["auth"]["accessor"]);
+    done(as_root.put("auth/token/revoke-accessor", json!({"accessor": accessor})).await);
+    done(as_root.put("sys/seal", json!({})).await);
+    instance.unseal().await;
+    assert_eq!(as_root.get("secret/data/beside").await.0, 200);
+    drop(sockets);
 }
