@@ -17,7 +17,7 @@ use std::io::Write as _;
 use ring::digest;
 use serde::Serialize;
 
-pub use proof::{Flaw, FlawKind, Proof, verify};
+pub use proof::{Flaw, FlawKind, Notice, Proof, verify};
 
 /// What precedes the hash in every line.
 const HASH_MEMBER: &[u8] = b",\"hash\":\"";

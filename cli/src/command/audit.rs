@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use serde_json::json;
-use turnlock_core::audit::{FlawKind, verify};
+use turnlock_core::audit::{FlawKind, Proof, verify};
 
 use super::{Outcome, trimmed};
 use crate::args::{Connection, OutputArgs};
@@ -134,9 +134,12 @@ fn verify_files(output: &Output, files: &[PathBuf], public_key: Option<&str>) ->
         let document = json!({
             "records": proof.records, "first_seq": proof.first_seq, "last_seq": proof.last_seq,
             "checkpoints": proof.checkpoints, "unsigned": proof.unsigned, "torn": proof.torn,
+            "notices": proof.notices.iter().map(|notice| json!({
+                "seq": notice.seq, "event": notice.event, "known": notice.known,
+            })).collect::<Vec<_>>(),
         });
         output.document(&document.to_string())?;
-        return Ok(Exit::Done);
+        return missing(&proof);
     }
     line(&format!(
         "The chain is sound: {} records, {} to {}, {} signed checkpoints verified.",
@@ -148,6 +151,9 @@ fn verify_files(output: &Output, files: &[PathBuf], public_key: Option<&str>) ->
     if proof.torn {
         note("turnlock: note: the last line is incomplete, as a crash leaves it");
     }
+    for notice in &proof.notices {
+        note(&format!("turnlock: note: record {} says: {}", notice.seq, notice.event));
+    }
     if key.is_none() {
         note(
             "turnlock: note: without -public-key the signatures were not checked: whoever can write the files can rewrite them whole; `turnlock read sys/audit` shows the key",
@@ -158,5 +164,15 @@ fn verify_files(output: &Output, files: &[PathBuf], public_key: Option<&str>) ->
             proof.unsigned
         ));
     }
-    Ok(Exit::Done)
+    missing(&proof)
+}
+
+/// A chain whose own server says that it lacks records is sound, and not whole.
+fn missing(proof: &Proof) -> Outcome {
+    match proof.notices.iter().find_map(|notice| Some((notice.seq, notice.known?))) {
+        None => Ok(Exit::Done),
+        Some((seq, known)) => Err(Failure::local(format!(
+            "records are missing: at record {seq} the server knew that it had written records up to {known}"
+        ))),
+    }
 }

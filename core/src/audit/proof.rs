@@ -25,7 +25,23 @@ pub struct Proof {
     pub unsigned: u64,
     /// Whether the last line is incomplete, as a crash leaves it.
     pub torn: bool,
+    /// What the server itself noticed of its files and wrote down; of very many only the first.
+    pub notices: Vec<Notice>,
 }
+
+/// Something that the server noticed of its audit files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Position of the record that says it.
+    pub seq: u64,
+    /// What happened.
+    pub event: String,
+    /// Position of the last record that had been written, if records before this one are missing.
+    pub known: Option<u64>,
+}
+
+/// Notices that are kept.
+const MAX_NOTICES: usize = 100;
 
 /// The first thing wrong with a chain.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +91,10 @@ struct Head<'a> {
     signature: Option<&'a str>,
     #[serde(default)]
     previous: Option<&'a str>,
+    #[serde(default)]
+    event: Option<String>,
+    #[serde(default)]
+    known: Option<u64>,
 }
 
 /// One line and where it stands.
@@ -133,6 +153,10 @@ pub fn verify<R: BufRead>(files: Vec<R>, public_key: Option<&[u8]>) -> Result<Pr
             proof.checkpoints += 1;
             proof.unsigned = 0;
         }
+        if head.kind == "notice" && proof.notices.len() < MAX_NOTICES {
+            let event = head.event.clone().unwrap_or_default();
+            proof.notices.push(Notice { seq: seq + 1, event, known: head.known });
+        }
         state = Some((seq + 1, *stated));
     }
     Ok(proof)
@@ -176,7 +200,8 @@ pub(super) fn parts<'a>(line: &'a [u8]) -> Option<(u64, Members<'a>, [u8; 32])> 
     let digits = line.get(split..)?.strip_prefix(HASH_MEMBER)?.strip_suffix(b"\"}")?;
     let hash = decode_hash(std::str::from_utf8(digits).ok()?)?;
     let head: Head<'a> = serde_json::from_slice(line).ok()?;
-    Some((head.seq, Members { kind: head.kind, signature: head.signature, previous: head.previous }, hash))
+    let Head { seq, kind, signature, previous, event, known } = head;
+    Some((seq, Members { kind, signature, previous, event, known }, hash))
 }
 
 /// The members of a line that the proof needs.
@@ -184,6 +209,8 @@ pub(super) struct Members<'a> {
     kind: &'a str,
     signature: Option<&'a str>,
     previous: Option<&'a str>,
+    event: Option<String>,
+    known: Option<u64>,
 }
 
 fn decode_hash(text: &str) -> Option<[u8; 32]> {
