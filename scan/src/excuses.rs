@@ -70,6 +70,7 @@ impl Excuses {
             findings,
             coverage,
             rules: scanner.rules.all(),
+            own_rules: scanner.rules.own(),
             unused_ignores: self.ignore.unused(&used),
             void_ignores: self.ignore.void().to_vec(),
             warnings,

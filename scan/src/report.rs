@@ -10,6 +10,7 @@ mod sarif;
 mod text;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde::Serialize;
 use turnlock_core::finding::{Finding, Verdict};
@@ -32,6 +33,8 @@ pub struct Report {
     pub coverage: Coverage,
     /// Ids and descriptions of the rules that ran, in order of the ids.
     pub rules: Vec<(String, String)>,
+    /// Ids of those among them that a configuration defined.
+    pub own_rules: HashSet<String>,
     /// Entries of ignore files that named no finding, with their places.
     pub unused_ignores: Vec<String>,
     /// Entries of ignore files that do not count, with their places and why.

@@ -101,6 +101,11 @@ impl Ruleset {
         all
     }
 
+    /// Ids of the rules that the configuration defined.
+    pub(crate) fn own(&self) -> HashSet<String> {
+        self.custom.rules().iter().map(|rule| rule.id.clone()).collect()
+    }
+
     /// What the rules find in `text`. `excused` says of the bytes of a match whether the text
     /// itself allows them. Also whether more than few bytes around each hit counted: a rule of a configuration sees the whole
     /// text.

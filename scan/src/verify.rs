@@ -67,6 +67,8 @@ pub struct Planned {
 enum Unasked {
     #[error("no question is known for its provider")]
     NoProvider,
+    #[error("its rule is one of the configuration, which says nothing of who gave it out")]
+    OwnRule,
     #[error("its provider has no question for this kind")]
     NotThisKind,
     #[error("its other half, {0}, was not found in the same file")]
@@ -169,17 +171,22 @@ fn inquiries<'a>(providers: &'a Providers, report: &'a Report) -> Vec<Inquiry<'a
 }
 
 fn subject<'a>(providers: &'a Providers, finding: &Finding, report: &Report) -> Result<Subject<'a>, Unasked> {
+    // Under the id of a built-in rule it could send anybody's values to a provider.
+    if report.own_rules.contains(&finding.rule) {
+        return Err(Unasked::OwnRule);
+    }
     let provider = providers.of(&finding.rule).ok_or(Unasked::NoProvider)?;
+    let asked = |credential: Credential, is_pair_sure: bool| match provider.knows(&credential, finding.lines.expose()) {
+        true => Ok(Subject { provider, credential, is_pair_sure }),
+        false => Err(Unasked::NotThisKind),
+    };
     let Some(rule) = &provider.pair else {
         let credential = Credential::of(&finding.secret, None).ok_or(Unasked::Characters)?;
-        return if provider.knows(&credential) {
-            Ok(Subject { provider, credential, is_pair_sure: true })
-        } else {
-            Err(Unasked::NotThisKind)
-        };
+        return asked(credential, true);
     };
     let is_pair = |other: &&Finding| {
         other.rule == *rule
+            && !report.own_rules.contains(rule)
             && other.place.file == finding.place.file
             && other.secret.expose() != finding.secret.expose()
     };
@@ -188,7 +195,7 @@ fn subject<'a>(providers: &'a Providers, finding: &Finding, report: &Report) -> 
     let pair: &Protected = &nearest.ok_or_else(|| Unasked::NoPair(rule.clone()))?.secret;
     let is_pair_sure = pairs().all(|other| other.secret.expose() == pair.expose());
     let credential = Credential::of(&finding.secret, Some(pair)).ok_or(Unasked::Characters)?;
-    Ok(Subject { provider, credential, is_pair_sure })
+    asked(credential, is_pair_sure)
 }
 
 impl Subject<'_> {
@@ -216,6 +223,10 @@ impl Subject<'_> {
             None if !self.is_pair_sure => {
                 Verdict::Unknown("it is refused, but more than one other half stands in the file".to_owned())
             }
+            None if !self.provider.is_own_form(&self.credential) => Verdict::Unknown(format!(
+                "{} refuses it, but not every credential of this form is from there",
+                self.provider.host()
+            )),
             None if self.provider.own_servers && !is_named => Verdict::Unknown(format!(
                 "{host} refuses it; if a server of your own may know it, ask that: --verify-endpoint {host}=URL",
                 host = self.provider.host()

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use regex::Regex;
+use regex::bytes::Regex;
 use serde::Deserialize;
 use turnlock_core::Protected;
 use turnlock_core::finding::Verdict;
@@ -23,6 +23,12 @@ pub(super) struct Provider {
     /// Which of these credentials it can be asked about; all without it.
     #[serde(default)]
     only: Option<String>,
+    /// The form of those that nobody else gives out. Of others its refusal says nothing.
+    #[serde(default)]
+    own_form: Option<String>,
+    /// What must stand in the line of those that have no form of its own, for it to be asked.
+    #[serde(default)]
+    named: Option<String>,
     #[serde(default = "get")]
     method: String,
     /// The same question in each region: a credential is known in one.
@@ -141,9 +147,16 @@ impl Provider {
         self.urls.first().map_or("", |url| host(url))
     }
 
-    /// Whether it can be asked about `credential`.
-    pub(super) fn knows(&self, credential: &Credential) -> bool {
-        self.only.as_ref().is_none_or(|only| Regex::new(only).is_ok_and(|only| only.is_match(&credential.secret)))
+    /// Whether it can be asked about `credential`, which stands in `lines`.
+    pub(super) fn knows(&self, credential: &Credential, lines: &[u8]) -> bool {
+        let is_kind = self.only.as_deref().is_none_or(|only| matches(only, credential.secret.as_bytes()));
+        let is_named = || self.named.as_deref().is_none_or(|named| matches(named, lines));
+        is_kind && (self.is_own_form(credential) || is_named())
+    }
+
+    /// Whether nobody else can have given out `credential`, by its form.
+    pub(super) fn is_own_form(&self, credential: &Credential) -> bool {
+        self.own_form.as_deref().is_some_and(|form| matches(form, credential.secret.as_bytes()))
     }
 
     /// What to ask about `credential`, once for each region.
@@ -189,6 +202,10 @@ impl Provider {
             None => Verdict::Unknown(format!("the provider answered with status {}", answer.status)),
         }
     }
+}
+
+fn matches(pattern: &str, text: &[u8]) -> bool {
+    Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
 }
 
 fn host(url: &str) -> &str {
@@ -257,9 +274,28 @@ mod tests {
             for meaning in &provider.answers {
                 assert_eq!(meaning.says == Says::Unknown, !meaning.because.is_empty(), "{}", provider.docs);
             }
-            if let Some(only) = &provider.only {
-                assert!(Regex::new(only).is_ok(), "{only}");
+            for pattern in [&provider.only, &provider.own_form, &provider.named].into_iter().flatten() {
+                assert!(Regex::new(pattern).is_ok(), "{pattern}");
             }
+        }
+    }
+
+    #[test]
+    fn who_says_dead_knows_a_form_that_no_random_value_and_no_other_provider_has() {
+        const OTHERS: [&str; 9] = ["secret_", "EAAA", "EAAG", "MTA", "sk_live_", "sk_test_", "sk-", "key-", "token_"];
+        let (letters, hex) = ("q7Zr4Lk0Pw2VxB9mTc5Yd8Hn3Js6Gf1".repeat(5), "9f1c4ab07de25836".repeat(8));
+        let random = (16..80).flat_map(|length| [letters[..length].to_owned(), hex[..length].to_owned()]);
+        let uuid = format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[..4], &hex[..3], &hex[..3], &hex[..12]);
+        let values: Vec<String> = random
+            .chain([uuid])
+            .flat_map(|value| OTHERS.map(|start| format!("{start}{value}")).into_iter().chain([value]))
+            .collect();
+        let providers = Providers::built_in().unwrap();
+        let forms: Vec<&str> = providers.list.iter().filter_map(|provider| provider.own_form.as_deref()).collect();
+        assert!(forms.len() >= 25, "{}", forms.len());
+        for form in forms {
+            assert!(form.starts_with('^'), "{form}");
+            assert_eq!(values.iter().find(|value| matches(form, value.as_bytes())), None, "{form}");
         }
     }
 
