@@ -40,22 +40,48 @@ pub(crate) fn scan(
     repository: &Repository,
     range: &Range,
 ) -> Result<(Vec<Finding>, Coverage), ScanError> {
-    let (tips, hidden) = ends(repository, range)?;
+    let (commits, hidden) = ends(repository, range)?;
+    let tips = Tips { commits, ..Tips::default() };
     scan_between(scanner, repository, tips, hidden, range)
 }
 
-/// Scans what the commits that `tips` lead to and `hidden` do not brought in.
+/// What a scan starts from. Tags may name folders and files that no commit holds.
+#[derive(Debug, Default)]
+pub(crate) struct Tips {
+    pub(crate) commits: Vec<ObjectId>,
+    pub(crate) trees: Vec<ObjectId>,
+    pub(crate) blobs: Vec<ObjectId>,
+}
+
+/// Scans what the commits that `tips` lead to and `hidden` do not brought in, and all that lies in no commit.
 pub(crate) fn scan_between(
     scanner: &Scanner,
     repository: &Repository,
-    tips: Vec<ObjectId>,
+    tips: Tips,
     hidden: Vec<ObjectId>,
     range: &Range,
 ) -> Result<(Vec<Finding>, Coverage), ScanError> {
     let mut coverage = Coverage::default();
-    let commits = commits(repository, tips, hidden, range, &mut coverage)?;
+    let commits = commits(repository, tips.commits, hidden, range, &mut coverage)?;
     coverage.commits = commits.len() as u64;
     let mut changes = brought(repository, &commits, |_| false, &mut coverage);
+    for tree in tips.trees {
+        let found = Changes::between(repository, tree, &[]);
+        if found.is_cut_off {
+            coverage.omit(format!("what tree {tree} holds"), Why::CutOff);
+        }
+        for missing in found.missing {
+            coverage.omit(format!("tree {missing}"), Why::Damaged);
+        }
+        changes.extend(found.changes.into_iter().map(|change| {
+            let origin = Origin { file: change.file.clone(), ..Origin::unknown(&change.blob) };
+            (change, origin)
+        }));
+    }
+    changes.extend(tips.blobs.into_iter().map(|blob| {
+        let origin = Origin::unknown(&blob);
+        (Change { blob, file: origin.file.clone(), before: Vec::new() }, origin)
+    }));
     let findings = new_in(scanner, repository, &mut changes, &mut coverage);
     Ok((findings, coverage))
 }

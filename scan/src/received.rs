@@ -4,12 +4,13 @@
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
+use gix::objs::Kind;
 use gix::{ObjectId, Repository};
 use tempfile::TempDir;
 use turnlock_core::finding::Finding;
 
 use crate::coverage::Coverage;
-use crate::range::{self, Range};
+use crate::range::{self, Range, Tips};
 use crate::scanner::{ScanError, Scanner};
 
 /// A line of a hook's input is never longer.
@@ -24,7 +25,8 @@ pub struct Quarantine {
     pub others: Vec<PathBuf>,
 }
 
-/// Scans the commits that the references of `input` would lead to and none leads to yet. `input`: lines of the old id, the
+/// Scans the commits that the references of `input` would lead to and none leads to yet, and the files and folders that they
+/// would name without a commit. `input`: lines of the old id, the
 /// new id and the name of the reference.
 pub(crate) fn scan(
     scanner: &Scanner,
@@ -37,8 +39,8 @@ pub(crate) fn scan(
     let joined = quarantine.objects.as_deref().map(|objects| join(repository, objects, &quarantine.others)).transpose();
     let _joined = joined.map_err(|error| ScanError::Objects(Box::new(error)))?;
     let present: Vec<ObjectId> = range::references(repository);
-    let commits = commits(repository, tips)?;
-    range::scan_between(scanner, repository, commits, present, &Range::default())
+    let tips = peeled(repository, tips)?;
+    range::scan_between(scanner, repository, tips, present, &Range::default())
 }
 
 /// The new ids; a reference that is deleted brings nothing.
@@ -52,16 +54,21 @@ fn tips(input: &mut dyn BufRead) -> Result<Vec<ObjectId>, ScanError> {
     Ok(ids)
 }
 
-/// The commits that these objects are or name; tags of files and folders have none.
-pub(crate) fn commits(repository: &Repository, ids: Vec<ObjectId>) -> Result<Vec<ObjectId>, ScanError> {
-    let commit = |id: ObjectId| {
+/// What these objects are or, through tags, name.
+pub(crate) fn peeled(repository: &Repository, ids: Vec<ObjectId>) -> Result<Tips, ScanError> {
+    let mut tips = Tips::default();
+    for id in ids {
         let gone =
             |error: &dyn ToString| ScanError::Revision { revision: id.to_string(), source: error.to_string().into() };
         let object = repository.find_object(id).map_err(|error| gone(&error))?;
         let object = object.peel_tags_to_end().map_err(|error| gone(&error))?;
-        Ok((object.kind == gix::objs::Kind::Commit).then_some(object.id))
-    };
-    ids.into_iter().map(commit).filter_map(Result::transpose).collect()
+        match object.kind {
+            Kind::Commit => tips.commits.push(object.id),
+            Kind::Tree => tips.trees.push(object.id),
+            Kind::Blob | Kind::Tag => tips.blobs.push(object.id),
+        }
+    }
+    Ok(tips)
 }
 
 /// The words of each line of what git writes to a hook.

@@ -8,7 +8,7 @@ use turnlock_core::finding::Finding;
 
 use crate::coverage::Coverage;
 use crate::range::{self, Range};
-use crate::received::{commits, id, lines};
+use crate::received::{id, lines, peeled};
 use crate::scanner::{ScanError, Scanner};
 
 /// Scans the commits that the references of `input` lead to and `remote` does not have, as far as is known. `input`: lines
@@ -26,10 +26,10 @@ pub(crate) fn scan(
         tips.extend(Some(id(here)?).filter(|id| !id.is_null()));
         there.push(id(old)?);
     }
-    let tips = commits(repository, tips)?;
+    let tips = peeled(repository, tips)?;
     // What stands there may have been pushed by others and not be here.
     there.retain(|id| !id.is_null() && repository.has_object(id));
-    let mut there = commits(repository, there)?;
+    let mut there = peeled(repository, there)?.commits;
     let folder = format!("refs/remotes/{remote}/");
     let references = repository.references().ok();
     let all = references.as_ref().and_then(|references| references.all().ok()).into_iter().flatten();

@@ -135,3 +135,25 @@ fn a_push_is_scanned_before_it_is_accepted() {
     let malformed = scanner().scan_received(server.path(), &quarantine, &mut &b"not what git writes\n"[..]);
     assert!(matches!(malformed, Err(ScanError::HookInput)));
 }
+
+#[test]
+fn files_and_folders_that_only_tags_name_are_scanned_when_they_are_pushed() {
+    let repository = Repository::new();
+    let nothing = "0".repeat(40);
+    std::fs::write(repository.path().join("loose"), token(7)).unwrap();
+    let object = |arguments: &[&str]| repository.git(arguments).trim().to_owned();
+    let blob = object(&["hash-object", "-w", "loose"]);
+    repository.git(&["add", "loose"]);
+    let tree = object(&["write-tree"]);
+    repository.git(&["tag", "-a", "-m", "a file", "annotated", &blob]);
+    let annotated = object(&["rev-parse", "refs/tags/annotated"]);
+    for (id, file) in [(&blob, format!("unreferenced/{blob}")), (&tree, "loose".to_owned())] {
+        let received = format!("{nothing} {id} refs/tags/t\n");
+        let report =
+            scanner().scan_received(repository.path(), &Quarantine::default(), &mut received.as_bytes()).unwrap();
+        assert_eq!(report.findings.iter().map(|found| &found.place.file).collect::<Vec<_>>(), [&file]);
+    }
+    let sent = format!("refs/tags/annotated {annotated} refs/tags/annotated {nothing}\n");
+    let report = scanner().scan_sent(repository.path(), "origin", &mut sent.as_bytes()).unwrap();
+    assert_eq!(report.findings.len(), 1, "{report:?}");
+}
