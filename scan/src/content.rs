@@ -28,6 +28,14 @@ pub(crate) struct Content {
 }
 
 impl Content {
+    /// Notes that the text `name` holds something compressed of which not all was read, if it `is_cut`.
+    fn cut(&mut self, name: &str, is_cut: bool) {
+        let omission = (name.to_owned(), Why::ExpandsWithin);
+        if is_cut && self.omissions.last() != Some(&omission) {
+            self.omissions.push(omission);
+        }
+    }
+
     /// Counts this as the file `name`.
     pub(crate) fn count(&mut self, name: &str, coverage: &mut Coverage) {
         coverage.archives += u64::from(self.is_archive);
@@ -62,7 +70,8 @@ impl Scanner {
         let mut content = Content::default();
         let inspector = self.inspector();
         let bytes = windows::each(reader, |window| {
-            let Inspection { sightings, candidates, .. } = inspector.look_at(window, confirmed);
+            let Inspection { sightings, candidates, is_cut, .. } = inspector.look_at(window, confirmed);
+            content.cut("", is_cut);
             content.inspection.sightings.extend(sightings);
             content.inspection.candidates.extend(candidates);
         })?;
@@ -97,7 +106,7 @@ struct Looking<'l> {
 
 impl Looking<'_> {
     fn look(&mut self, name: &str, bytes: &[u8]) {
-        let Inspection { mut sightings, candidates, .. } = match text::of(bytes) {
+        let Inspection { mut sightings, candidates, is_cut, .. } = match text::of(bytes) {
             Some(text) => self.inspector.look(&text, None, self.confirmed),
             None => {
                 self.content.binary += 1;
@@ -106,6 +115,7 @@ impl Looking<'_> {
                 found
             }
         };
+        self.content.cut(name, is_cut);
         sightings.iter_mut().for_each(|sighting| name.clone_into(&mut sighting.place.file));
         self.content.inspection.sightings.extend(sightings);
         self.content.inspection.candidates.extend(candidates);

@@ -72,6 +72,9 @@ pub enum Why {
     /// An archive that expands to more than an archive of its size honestly would.
     #[error("the archive expands to too much")]
     Expands,
+    /// A text with compressed data in base64 or the like that expands to more than one of its size honestly would.
+    #[error("what is compressed within the text expands to too much")]
+    ExpandsWithin,
     /// An archive within more archives than are opened.
     #[error("more than {limit} archives in one another")]
     TooDeep {

@@ -8,6 +8,7 @@ mod runs;
 use std::ops::Range;
 
 use crate::text;
+use packed::Room;
 
 /// How many notations are taken off one another unless told otherwise.
 pub const DEFAULT_DEPTH: usize = 5;
@@ -90,9 +91,9 @@ impl Decoding {
 impl Layer {
     /// Takes one notation off whatever `text` holds. `None`: there is nothing to decode.
     ///
-    /// The result is no longer than `text`, but for what was compressed in it: [`packed::MAX_BYTES`] at most.
-    pub(crate) fn of(text: &[u8]) -> Option<Self> {
-        let found = find(text);
+    /// The result is no longer than `text`, but for what was compressed in it, which takes of `room`.
+    fn of(text: &[u8], room: &mut Room) -> Option<Self> {
+        let found = find(text, room);
         if found.is_empty() {
             return None;
         }
@@ -147,14 +148,16 @@ impl Layer {
     }
 }
 
-/// `text` with one notation after another taken off, at most `depth` of them.
-pub(crate) fn layers(text: &[u8], depth: usize) -> Vec<Layer> {
+/// `text` with one notation after another taken off, at most `depth` of them; and whether what is compressed in it expands to
+/// too much, so that a part of it is missing.
+pub(crate) fn layers(text: &[u8], depth: usize) -> (Vec<Layer>, bool) {
     let mut layers: Vec<Layer> = Vec::new();
+    let mut room = Room::of(text);
     while layers.len() < depth {
-        let Some(layer) = Layer::of(layers.last().map_or(text, |layer| &layer.text)) else { break };
+        let Some(layer) = Layer::of(layers.last().map_or(text, |layer| &layer.text), &mut room) else { break };
         layers.push(layer);
     }
-    layers
+    (layers, room.is_exceeded)
 }
 
 /// Where `span` of the last of `layers` stands in each text below it, the nearest first and the first text of all last,
@@ -174,11 +177,11 @@ pub(crate) fn trail(layers: &[Layer], span: &Range<usize>) -> Option<(Vec<Range<
 }
 
 /// What can be decoded in `text`, in order; none overlap.
-fn find(text: &[u8]) -> Vec<Encoded> {
+fn find(text: &[u8], room: &mut Room) -> Vec<Encoded> {
     let mut found = Vec::new();
     let mut escapes = escapes::find(text).into_iter().peekable();
     let mut before = None;
-    runs::each(text, |run| {
+    runs::each(text, room, |run| {
         while let Some(escape) = escapes.next_if(|escape| escape.span.start < run.span.end) {
             before = Some(escape.span.end);
             found.push(escape);

@@ -5,11 +5,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use proptest::prelude::*;
 
+use super::packed::Room;
 use super::{Layer, find, trail};
 
 /// What `text` says when everything is taken off, one layer after the other.
 fn layers(text: &str) -> Vec<Layer> {
-    super::layers(text.as_bytes(), super::DEFAULT_DEPTH)
+    super::layers(text.as_bytes(), super::DEFAULT_DEPTH).0
 }
 
 fn last(text: &str) -> String {
@@ -77,7 +78,7 @@ fn words_numbers_and_binary_content_are_left_alone() {
         "commit 4b825dc642cb6eb9a060e54bf8d69288fbee4904".to_owned(),
         r"\x89PNG\x0d\x00\xff\xfe 100% \u4e2d\u6587 %d %s \n \\".to_owned(),
     ] {
-        assert_eq!(find(text.as_bytes()), [], "{text}");
+        assert_eq!(find(text.as_bytes(), &mut Room::of(b"")), [], "{text}");
     }
 }
 
@@ -114,7 +115,7 @@ proptest! {
         forms.push(said.bytes().map(|byte| format!("%{byte:02x}")).collect());
         forms.push(said.bytes().map(|byte| format!("\\u{byte:04x}")).collect());
         for form in forms {
-            let layer = Layer::of(format!("{before} {form} end").as_bytes()).unwrap();
+            let layer = Layer::of(format!("{before} {form} end").as_bytes(), &mut Room::of(b"")).unwrap();
             prop_assert!(memchr::memmem::find(&layer.text, said.as_bytes()).is_some(), "{form}");
         }
     }
@@ -124,9 +125,9 @@ proptest! {
         let mut text = bytes;
         text.extend_from_slice(STANDARD.encode(format!("%41{said}")).as_bytes());
         text.extend_from_slice(b"%3D\\u0041");
-        let found = find(&text);
+        let found = find(&text, &mut Room::of(b""));
         prop_assert!(found.windows(2).all(|pair| pair[0].span.end <= pair[1].span.start));
-        if let Some(layer) = Layer::of(&text) {
+        if let Some(layer) = Layer::of(&text, &mut Room::of(b"")) {
             prop_assert!(layer.text.len() <= text.len());
             for at in 0..layer.text.len() {
                 if let Some((trail, _)) = trail(std::slice::from_ref(&layer), &(at..at + 1)) {

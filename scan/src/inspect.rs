@@ -27,6 +27,8 @@ pub(crate) struct Inspection {
     pub(crate) candidates: HashSet<Fingerprint>,
     /// Whether what was found depends on more than few bytes around it.
     pub(crate) beyond: bool,
+    /// Whether something compressed in it expands to more than is read.
+    pub(crate) is_cut: bool,
 }
 
 impl Inspection {
@@ -158,7 +160,7 @@ impl Inspector<'_> {
             })
             .collect();
         let candidates = self.lookup.map(|lookup| lookup.candidates(text)).unwrap_or_default();
-        let mut inspection = Inspection { sightings, candidates, beyond };
+        let mut inspection = Inspection { sightings, candidates, beyond, is_cut: false };
         self.inspect_encoded(text, source, &mut inspection);
         inspection
     }
@@ -189,9 +191,10 @@ impl Inspector<'_> {
         let plain = inspection.sightings.iter().enumerate();
         let mut levels = vec![Level(plain.map(|(index, seen)| (seen.span.clone(), seen.certainty, index)).collect())];
         let mut gone = HashSet::new();
-        let layers = decode::layers(text, self.decode_depth);
+        let (layers, is_cut) = decode::layers(text, self.decode_depth);
+        inspection.is_cut = is_cut;
         // What is written in another notation may go on for many lines.
-        inspection.beyond |= !layers.is_empty();
+        inspection.beyond |= is_cut || !layers.is_empty();
         for (layers, layer) in each_with_those_below(&layers) {
             let mut level = Level(Vec::new());
             let excused = |span: &Range<usize>| {
@@ -230,7 +233,7 @@ impl Inspector<'_> {
         sightings: &mut Vec<Sighting>,
     ) {
         let Some(lookup) = self.lookup else { return };
-        let layers = decode::layers(text, self.decode_depth);
+        let (layers, _) = decode::layers(text, self.decode_depth);
         for (layers, layer) in each_with_those_below(&layers) {
             for (span, live) in lookup.locate(&layer.text, confirmed) {
                 let Some((trail, decoding)) = decode::trail(layers, &span) else { continue };

@@ -89,7 +89,10 @@ impl<'a> Versions<'a> {
         {
             return (spots, true);
         }
-        let beyond = self.match_lines(bytes, 0..bytes.len(), &mut spots);
+        let (beyond, is_cut) = self.match_lines(bytes, 0..bytes.len(), &mut spots);
+        if is_cut {
+            coverage.omit(format!("blob {id}"), Why::ExpandsWithin);
+        }
         (spots, !beyond)
     }
 
@@ -99,7 +102,7 @@ impl<'a> Versions<'a> {
         let mut spots = Vec::new();
         let mut matched = 0;
         for copy in copied.iter().filter_map(|copy| whole_lines(text, base, copy)) {
-            if self.match_lines(text, matched..copy.version, &mut spots) {
+            if self.match_lines(text, matched..copy.version, &mut spots).0 {
                 return None;
             }
             matched = copy.version + copy.length;
@@ -111,13 +114,14 @@ impl<'a> Versions<'a> {
                 mark: spot.mark,
             }));
         }
-        if self.match_lines(text, matched..text.len(), &mut spots) { None } else { Some(spots) }
+        if self.match_lines(text, matched..text.len(), &mut spots).0 { None } else { Some(spots) }
     }
 
-    /// Matches whole lines of `text`. Whether a rule looks further than matches usually depend on their surroundings.
-    fn match_lines(&self, text: &[u8], lines: Range<usize>, spots: &mut Vec<Spot>) -> bool {
+    /// Matches whole lines of `text`. Whether a rule looks further than matches usually depend on their surroundings,
+    /// as it does wherever something is encoded; and whether not all of that was read.
+    fn match_lines(&self, text: &[u8], lines: Range<usize>, spots: &mut Vec<Spot>) -> (bool, bool) {
         if lines.is_empty() {
-            return false;
+            return (false, false);
         }
         let line_before = lines.start.saturating_sub(1).min(lines.start.saturating_sub(BEFORE_BYTES));
         let context = text::line_bounds(text, &(line_before..lines.end.saturating_add(AFTER_BYTES).min(text.len())));
@@ -128,7 +132,7 @@ impl<'a> Versions<'a> {
             let span = context.start + span.start..context.start + span.end;
             lines.contains(&span.start).then_some(span)
         });
-        inspection.beyond
+        (inspection.beyond, inspection.is_cut)
     }
 
     /// Adds what was found to `spots`, at the lines that `place` gives; what it gives none for belongs to others.

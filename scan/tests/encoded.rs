@@ -5,7 +5,7 @@ use std::io::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use turnlock_core::finding::Finding;
-use turnlock_scan::{Options, Scanner};
+use turnlock_scan::{Options, Outcome, Scanner, Why};
 
 use crate::archive::{bz2, gz, xz, zst};
 use crate::{RULE, Repository, places, scanner, token};
@@ -81,6 +81,18 @@ fn a_few_letters_that_would_expand_without_end_are_soon_done_with() {
     let text = format!("{}\n{}\n", format!("x: {bomb}\n").repeat(50), token(2));
     let report = scanner().scan_bytes("file", text.as_bytes());
     assert_eq!(places(&report), [(RULE, "file", 52, "")]);
+    assert!(report.coverage.omissions.iter().any(|omission| omission.why == Why::ExpandsWithin), "{report:?}");
+}
+
+#[test]
+fn what_is_compressed_behind_more_than_is_read_is_named_as_not_covered() {
+    let lines: String = (0..3_u32 << 20).map(|number| if number % 64 == 0 { '\n' } else { 'a' }).collect();
+    let (large, small) = (STANDARD.encode(gz(lines.as_bytes())), STANDARD.encode(gz(token(2).as_bytes())));
+    let report = scanner().scan_bytes("file", format!("a: {large}\nb: {small}\n").as_bytes());
+    assert_ne!(report.outcome(), Outcome::Clean, "{report:?}");
+    assert!(report.coverage.omissions.iter().any(|omission| omission.why == Why::ExpandsWithin), "{report:?}");
+    let report = scanner().scan_bytes("file", format!("b: {small}\n").as_bytes());
+    assert!(report.coverage.omissions.is_empty() && report.findings.len() == 1, "{report:?}");
 }
 
 #[test]

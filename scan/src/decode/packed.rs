@@ -7,7 +7,27 @@ use flate2::read::ZlibDecoder;
 use crate::archive::{self, Format};
 
 /// Most bytes that all the compressed data in one text may expand to: a text made to harm says very much in few letters.
-pub(super) const MAX_BYTES: usize = 8 << 20;
+const MAX_BYTES: usize = 8 << 20;
+
+/// So many bytes may come out of the shortest text.
+const FLOOR_BYTES: usize = 64 << 10;
+
+/// So many bytes may come out for each byte of the text.
+const RATIO: usize = 16;
+
+/// What may still come out of the compressed data in one text, in all notations together.
+#[derive(Debug)]
+pub(super) struct Room {
+    bytes: usize,
+    /// Whether something would have needed more.
+    pub(super) is_exceeded: bool,
+}
+
+impl Room {
+    pub(super) fn of(text: &[u8]) -> Self {
+        Self { bytes: text.len().saturating_mul(RATIO).saturating_add(FLOOR_BYTES).min(MAX_BYTES), is_exceeded: false }
+    }
+}
 
 /// Whether what starts with `head` is compressed data.
 pub(super) fn is_packed(head: &[u8]) -> bool {
@@ -20,15 +40,19 @@ fn is_zlib(head: &[u8]) -> bool {
 }
 
 /// What compressed data says, as far as `room` goes, which becomes less.
-pub(super) fn unpack(bytes: &[u8], room: &mut usize) -> Vec<u8> {
-    let unpacked = if is_zlib(bytes) {
+pub(super) fn unpack(bytes: &[u8], room: &mut Room) -> Vec<u8> {
+    // One byte more tells that there is more.
+    let limit = room.bytes + 1;
+    let mut unpacked = if is_zlib(bytes) {
         let mut unpacked = Vec::new();
         // Damage ends it, and what was read stays.
-        let _ = ZlibDecoder::new(bytes).take(*room as u64).read_to_end(&mut unpacked);
+        let _ = ZlibDecoder::new(bytes).take(limit as u64).read_to_end(&mut unpacked);
         unpacked
     } else {
-        archive::unpacked(bytes, *room)
+        archive::unpacked(bytes, limit)
     };
-    *room = room.saturating_sub(unpacked.len());
+    room.is_exceeded |= unpacked.len() > room.bytes;
+    unpacked.truncate(room.bytes);
+    room.bytes -= unpacked.len();
     unpacked
 }

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use super::packed::Room;
 use super::{Encoded, Notation, is_readable, packed};
 use crate::text;
 
@@ -25,9 +26,8 @@ const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIEN
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// Calls `visit` with each run of `text` that says something readable, in order.
-pub(super) fn each(text: &[u8], mut visit: impl FnMut(Encoded)) {
+pub(super) fn each(text: &[u8], room: &mut Room, mut visit: impl FnMut(Encoded)) {
     let mut at = 0;
-    let mut room = packed::MAX_BYTES;
     // Lines before this place were tried together.
     let mut tried = 0;
     // A run of sixteen has a byte at every sixteenth place: most of a text is passed over without being looked at.
@@ -54,13 +54,13 @@ pub(super) fn each(text: &[u8], mut visit: impl FnMut(Encoded)) {
                 .copied()
                 .filter(|byte| !byte.is_ascii_whitespace())
                 .collect();
-            if let Some((decoded, is_packed)) = base64_of(&joined, &mut room) {
+            if let Some((decoded, is_packed)) = base64_of(&joined, room) {
                 at = lines.end;
                 visit(Encoded { span: padded(text, lines), notation: Notation::Base64, is_packed, decoded });
                 continue;
             }
         }
-        if let Some(encoded) = decode(text, &run, &mut room) {
+        if let Some(encoded) = decode(text, &run, room) {
             visit(encoded);
             continue;
         }
@@ -71,7 +71,7 @@ pub(super) fn each(text: &[u8], mut visit: impl FnMut(Encoded)) {
             from = span.end + 1;
             if span.len() >= MIN_RUN
                 && span != run
-                && let Some(encoded) = decode(text, &span, &mut room)
+                && let Some(encoded) = decode(text, &span, room)
             {
                 visit(encoded);
             }
@@ -118,7 +118,7 @@ fn padded(text: &[u8], run: Range<usize>) -> Range<usize> {
     run.start..run.end + padding
 }
 
-fn decode(text: &[u8], run: &Range<usize>, room: &mut usize) -> Option<Encoded> {
+fn decode(text: &[u8], run: &Range<usize>, room: &mut Room) -> Option<Encoded> {
     let bytes = text.get(run.clone())?;
     let digits = bytes.strip_prefix(b"0x").unwrap_or(bytes);
     if digits.len() >= MIN_HEX
@@ -133,7 +133,7 @@ fn decode(text: &[u8], run: &Range<usize>, room: &mut usize) -> Option<Encoded> 
 }
 
 /// What a run without padding says in base64, if that is text, and whether it was compressed.
-fn base64_of(run: &[u8], room: &mut usize) -> Option<(Vec<u8>, bool)> {
+fn base64_of(run: &[u8], room: &mut Room) -> Option<(Vec<u8>, bool)> {
     let engine = if run.iter().any(|byte| matches!(byte, b'-' | b'_')) { &URL_SAFE } else { &STANDARD };
     // Nearly all runs are words or numbers, which a look at the first bytes tells.
     let mut head = [0; 12];
@@ -148,7 +148,7 @@ fn base64_of(run: &[u8], room: &mut usize) -> Option<(Vec<u8>, bool)> {
 }
 
 /// `bytes` as text, out of compressed data and from UTF-16 if they are that; and whether they were compressed.
-fn readable(bytes: Vec<u8>, room: &mut usize) -> Option<(Vec<u8>, bool)> {
+fn readable(bytes: Vec<u8>, room: &mut Room) -> Option<(Vec<u8>, bool)> {
     let is_packed = packed::is_packed(&bytes);
     let bytes = if is_packed { packed::unpack(&bytes, room) } else { bytes };
     let text = match text::from_wide(&bytes) {
