@@ -9,6 +9,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 
 use crate::harness::{BINARY, Instance, wait_for};
+use crate::small_disk::SmallDisk;
 
 /// Lets no file of the server grow beyond `bytes`.
 fn limit(instance: &Instance, bytes: Option<u64>) {
@@ -78,5 +79,63 @@ async fn a_full_store_refuses_the_write_keeps_the_old_value_and_survives_a_kill(
     instance.unseal().await;
     assert_eq!(root.get("cubbyhole/a").await.1["data"], value(3));
     assert_eq!(root.get("cubbyhole/b").await.1["data"], value(5));
+    assert!(instance.stop().success(), "{}", instance.log());
+}
+
+#[tokio::test]
+async fn a_store_on_a_full_disk_is_read_ended_and_started_as_ever() {
+    let mut instance = Instance::prepare("");
+    let data = instance.dir.path().join("data");
+    let Some(_disk) = SmallDisk::mount(&data, "12m") else { return };
+    let ballast = data.join("ballast");
+    // Until nothing more fits, and larger than what is there.
+    let fill = || drop(std::fs::write(&ballast, vec![0; 16 << 20]));
+    instance.spawn().await;
+    instance.initialize().await;
+    let root = instance.as_root();
+    let value = |number: u32| json!({"value": number.to_string().repeat(500)});
+    for number in 0..300 {
+        assert_eq!(root.put(&format!("cubbyhole/{number}"), value(number)).await.0, 204);
+    }
+    fill();
+    wait_for("a refusal", async || {
+        let (status, answer) = root.put("cubbyhole/more", value(7)).await;
+        (status == 503 && refusal(&answer).contains("no space is left for the store")).then_some(())
+    })
+    .await;
+    let whole = async |instance: &Instance| {
+        for number in (0..300).step_by(13) {
+            let (status, answer) = instance.as_root().get(&format!("cubbyhole/{number}")).await;
+            assert_eq!((status, &answer["data"]), (200, &value(number)), "{}", instance.log());
+        }
+    };
+    whole(&instance).await;
+    let said = |instance: &Instance, what| instance.log().matches(what).count();
+    // The second and third time the start found no room for the index either.
+    for starts in 1..=3 {
+        if starts == 3 {
+            instance.kill();
+        } else {
+            assert!(instance.stop().success(), "{}", instance.log());
+            assert_eq!(said(&instance, "the next start reads the whole log again"), starts, "{}", instance.log());
+        }
+        let _ = std::fs::remove_dir_all(data.join("index.1"));
+        fill();
+        instance.spawn().await;
+        instance.unseal().await;
+        wait_for("the index to find no room", async || {
+            (said(&instance, "the index cannot be written and stays in memory") == starts).then_some(())
+        })
+        .await;
+        whole(&instance).await;
+    }
+    std::fs::remove_file(&ballast).unwrap();
+    assert_eq!(root.put("cubbyhole/more", value(8)).await.0, 204);
+    assert!(instance.stop().success(), "{}", instance.log());
+    assert!(data.join("clean").exists(), "{}", instance.log());
+    instance.spawn().await;
+    instance.unseal().await;
+    whole(&instance).await;
+    assert_eq!(instance.as_root().get("cubbyhole/more").await.1["data"], value(8));
     assert!(instance.stop().success(), "{}", instance.log());
 }

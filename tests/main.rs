@@ -20,6 +20,7 @@ mod run;
 mod scan_command;
 mod scan_hooks;
 mod scan_input;
+mod small_disk;
 mod tidy;
 mod verify;
 mod wire;

@@ -6,22 +6,27 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::oneshot;
 
 use super::disk::Disk;
 use super::frame::{Builder, Chain, FRAME_HEAD, GROUP_BYTES};
-use super::generation::{create, remove_generation};
+use super::generation::{create, remove_generation, remove_index};
 use super::log::State;
 use super::marker::Marker;
+use super::recovery::replay;
 use super::sled::Location;
 use super::{Batch, Export, Key, Precondition, Revision, StoreError, Write};
 
 /// How long nobody commits before the index is settled, and how many of its changes are then between two looks at who waits.
 const REST: Duration = Duration::from_millis(5);
 const SETTLED_AT_REST: usize = 256;
+/// How long nobody commits before it is asked whether sled wrote what was settled.
+const LONG_REST: Duration = Duration::from_secs(1);
+/// How long an index that could not be written stays in memory before it is tried again.
+const RETRY: Duration = Duration::from_secs(60);
 /// Changes of the index that may wait in memory, some 100 bytes each, before each commit settles some besides its own.
 const MOST_UNSETTLED: usize = 1 << 16;
 /// Entries of the index that a compaction holds at one time.
@@ -51,6 +56,10 @@ pub(super) struct Committer {
     pub(super) compact_from: u64,
     /// Whether the last commit could not be written.
     pub(super) refusing: bool,
+    /// When the index may be settled again after it could not be written.
+    pub(super) settle_from: Option<Instant>,
+    /// Whether sled may still fail to write what was settled.
+    pub(super) unwritten: bool,
     /// Locked as long as this lives.
     pub(super) _lock: File,
 }
@@ -58,7 +67,7 @@ pub(super) struct Committer {
 type Waiting = (oneshot::Sender<Result<Revision, StoreError>>, Result<Revision, StoreError>);
 
 impl Committer {
-    pub(super) fn run(mut self, messages: &mpsc::Receiver<Message>) -> Result<(), StoreError> {
+    pub(super) fn run(mut self, messages: &mpsc::Receiver<Message>) {
         while let Some(first) = self.next(messages) {
             let mut next = Some(first);
             while let Some(message) = next.take() {
@@ -76,17 +85,25 @@ impl Committer {
                 }
             }
         }
-        self.close()
+        self.close();
     }
 
     /// The next message; `None` once nobody can send one. Settles the index while none comes.
     fn next(&mut self, messages: &mpsc::Receiver<Message>) -> Option<Message> {
         loop {
-            let state = self.state.load_full().filter(|state| state.index.unsettled() > 0);
-            let Some(state) = state else { return messages.recv().ok() };
-            match messages.recv_timeout(REST) {
+            let Some(state) = self.state.load_full() else { return messages.recv().ok() };
+            // While commits find no room, the index must not take what there is.
+            let (rest, most) = if state.index.unsettled() > 0 && !self.refusing {
+                let pause = self.settle_from.map_or(REST, |from| from.saturating_duration_since(Instant::now()));
+                (pause.max(REST), SETTLED_AT_REST)
+            } else if self.unwritten {
+                (LONG_REST, 0)
+            } else {
+                return messages.recv().ok();
+            };
+            match messages.recv_timeout(rest) {
                 Ok(message) => return Some(message),
-                Err(mpsc::RecvTimeoutError::Timeout) => self.settle(&state, SETTLED_AT_REST),
+                Err(mpsc::RecvTimeoutError::Timeout) => self.settle(&state, most),
                 Err(mpsc::RecvTimeoutError::Disconnected) => return None,
             }
         }
@@ -195,17 +212,40 @@ impl Committer {
         for (key, location) in changed {
             self.tail.dead += state.index.change(key, location);
         }
-        if state.index.unsettled() > MOST_UNSETTLED {
+        let pauses = self.settle_from.is_some_and(|from| from > Instant::now());
+        if state.index.unsettled() > MOST_UNSETTLED && !pauses {
             self.settle(state, share);
         }
     }
 
-    /// Settles a part of the index. One that cannot be written would answer old values some time, so that is fatal; the
-    /// next start makes it anew.
+    /// Settles a part of the index, or with `most` 0 asks whether the parts before are written. When they cannot be, all
+    /// of the index is made anew from the log, in memory.
     fn settle(&mut self, state: &State, most: usize) {
         match state.index.settle(most) {
-            Ok(useless) => self.tail.dead += useless,
-            Err(error) => fatal("update the index of", &state.log_path, &error),
+            Ok(useless) => {
+                self.tail.dead += useless;
+                self.unwritten = most > 0;
+                self.settle_from = None;
+            }
+            Err(error) => {
+                // Once, not for each attempt.
+                if self.settle_from.is_none() {
+                    tracing::error!(error = %error, "the index cannot be written and stays in memory; nothing is lost");
+                }
+                self.settle_from = Some(Instant::now() + RETRY);
+                self.unwritten = false;
+                match replay(&state.log, &state.log_path, state.generation, self.tail.length) {
+                    Ok((entries, tail)) if tail.chain == self.tail.chain => {
+                        self.tail.dead = tail.dead;
+                        state.index.give_up(entries);
+                        if let Err(error) = remove_index(&self.folder, state.generation) {
+                            tracing::warn!(error = %error, "what there is of the index takes space");
+                        }
+                    }
+                    Ok(_) => fatal("read", &state.log_path, &io::ErrorKind::InvalidData.into()),
+                    Err(error) => fatal("read", &state.log_path, &io::Error::other(error)),
+                }
+            }
         }
     }
 
@@ -252,10 +292,21 @@ impl Committer {
         Ok(())
     }
 
+    /// Ends the store. Every commit is on disk already, so that a marker which cannot be left costs time and no more.
+    fn close(mut self) {
+        let Some(state) = self.state.swap(None) else { return };
+        if let Err(error) = self.leave_marker(&state) {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the index could not be written: nothing is lost, but the next start reads the whole log again"
+            );
+        }
+    }
+
     /// Syncs the index and leaves the marker that lets the next start trust it.
-    fn close(mut self) -> Result<(), StoreError> {
-        let Some(state) = self.state.swap(None) else { return Ok(()) };
-        self.settle(&state, usize::MAX);
+    fn leave_marker(&mut self, state: &State) -> Result<(), StoreError> {
+        let written = state.index.settle(usize::MAX);
+        self.tail.dead += written.map_err(StoreError::io("write the index of", &state.log_path))?;
         let marker = Marker { generation: state.generation, tail: self.tail }.encode();
         state.index.close(&marker).map_err(StoreError::io("sync the index of", &state.log_path))?;
         let path = self.folder.join("clean");

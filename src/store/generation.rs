@@ -9,7 +9,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use super::committer::{Tail, fatal};
 use super::disk::Disk;
 use super::frame::{self, Builder, Chain, HEADER};
-use super::index::{Index, Recent};
+use super::index::Index;
 use super::log::State;
 use super::sled::Location;
 use super::{Key, StoreError};
@@ -79,7 +79,7 @@ fn write(
     let header = frame::header(generation, seed);
     disk.write_at(&file, &fresh, &header, 0).map_err(StoreError::io("write", &fresh))?;
     let chain = frame::open_header(&header, generation).unwrap_or_default();
-    let index = open_index(folder, generation, Recent::new())?;
+    let index = open_index(folder, generation)?;
     let mut log = NewLog { disk, file, path: fresh, length: HEADER as u64, chain };
     let tail = fill(&index, &mut log)?;
     let NewLog { file, path: fresh, .. } = log;
@@ -92,9 +92,9 @@ fn write(
     Ok((State { log: file, log_path, index, generation }, tail))
 }
 
-pub(super) fn open_index(folder: &Path, generation: u64, recent: Recent) -> Result<Index, StoreError> {
+pub(super) fn open_index(folder: &Path, generation: u64) -> Result<Index, StoreError> {
     let path = index_path(folder, generation);
-    Index::open(&path, recent).map_err(StoreError::io("open the index", path))
+    Index::open(&path).map_err(StoreError::io("open the index", path))
 }
 
 pub(super) fn log_path(folder: &Path, generation: u64) -> PathBuf {
@@ -105,7 +105,7 @@ fn unfinished_path(folder: &Path, generation: u64) -> PathBuf {
     folder.join(format!("log.{generation}.new"))
 }
 
-fn index_path(folder: &Path, generation: u64) -> PathBuf {
+pub(super) fn index_path(folder: &Path, generation: u64) -> PathBuf {
     folder.join(format!("index.{generation}"))
 }
 

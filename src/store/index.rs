@@ -3,11 +3,15 @@
 //! One change of sled takes 5 µs of processor time, a quarter of what a whole commit takes otherwise, and a start after
 //! a kill has to make all of them. So changes are gathered in memory, where they are found first, and go to sled in the
 //! order of their keys when nobody commits, or a few with each commit when too many wait.
+//!
+//! sled fails for good with its first write that fails, on a full disk as anywhere. Then it is given up, and all of the
+//! index lies in memory until it can be made anew.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use parking_lot::RwLock;
 
@@ -25,25 +29,42 @@ pub(super) type Part = (Vec<(Key, Location)>, bool);
 pub(super) struct Index {
     /// Locked for one look-up, one change, or the reading of one part; never during a change of sled.
     recent: RwLock<Recent>,
-    settled: Settled,
+    /// `None` while all is in memory. Locked before `recent`, so that nobody looks for an entry in one layer while it
+    /// goes to the other.
+    settled: RwLock<Option<Settled>>,
+    path: PathBuf,
 }
 
 impl Index {
-    /// Opens the index in `path`, or makes an empty one, and lays `recent` over it.
-    pub(super) fn open(path: &Path, recent: Recent) -> io::Result<Self> {
-        Ok(Self { recent: RwLock::new(recent), settled: Settled::open(path)? })
+    /// Opens the index in `path`, or makes an empty one.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { settled: RwLock::new(Some(Settled::open(path)?)), ..Self::in_memory(path, Recent::new()) })
+    }
+
+    /// An index that has all of its entries in memory, until [`Index::settle`] makes it anew in `path`.
+    pub(super) fn in_memory(path: &Path, entries: Recent) -> Self {
+        Self { recent: RwLock::new(entries), settled: RwLock::new(None), path: path.to_owned() }
+    }
+
+    /// Gives sled up. `entries` are all that the index has.
+    pub(super) fn give_up(&self, entries: Recent) {
+        let mut settled = self.settled.write();
+        *self.recent.write() = entries;
+        *settled = None;
     }
 
     /// Whether [`Index::close`] noted this marker last.
     pub(super) fn agrees_with(&self, marker: &[u8]) -> bool {
-        self.settled.agrees_with(marker)
+        self.settled.read().as_ref().is_some_and(|settled| settled.agrees_with(marker))
     }
 
     pub(super) fn get(&self, key: &Key) -> io::Result<Option<Location>> {
+        let settled = self.settled.read();
         let recent = self.recent.read().get(key).copied();
-        match recent {
-            Some(location) => Ok(location),
-            None => self.settled.get(&key.0),
+        match (recent, settled.as_ref()) {
+            (Some(location), _) => Ok(location),
+            (None, Some(settled)) => settled.get(&key.0),
+            (None, None) => Ok(None),
         }
     }
 
@@ -61,14 +82,26 @@ impl Index {
         self.recent.read().len()
     }
 
-    /// Brings at most `most` changes to sled. Answers how many bytes of the log they made useless.
+    /// Brings at most `most` changes to sled; when there are none, sees to it that sled has written those before. Answers
+    /// how many bytes of the log they made useless. After an error the caller gives sled up.
     pub(super) fn settle(&self, most: usize) -> io::Result<u64> {
+        if self.settled.read().is_none() {
+            match fs::remove_dir_all(&self.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => *self.settled.write() = Some(Settled::open(&self.path)?),
+            }
+        }
+        let settled = self.settled.read();
+        let Some(settled) = settled.as_ref() else { return Ok(0) };
         let changes: Recent = self.recent.read().iter().take(most).map(|(key, to)| (key.clone(), *to)).collect();
+        if changes.is_empty() {
+            settled.write_out()?;
+        }
         let mut useless = 0;
         for (key, location) in &changes {
             let old = match location {
-                Some(location) => self.settled.put(&key.0, *location)?,
-                None => self.settled.delete(&key.0)?,
+                Some(location) => settled.put(&key.0, *location)?,
+                None => settled.delete(&key.0)?,
             };
             useless += old.map_or(0, |old| bytes_of(key.0.len(), old.length));
         }
@@ -86,9 +119,11 @@ impl Index {
             Some(after) if after >= prefix => Bound::Excluded(Key::from(after)),
             _ => Bound::Included(Key::from(prefix)),
         };
+        let settled = self.settled.read();
         let recent = self.recent.read();
         let changes = recent.range((start, Bound::Unbounded)).take_while(|(key, _)| key.0.starts_with(prefix));
-        let (mut changes, mut settled) = (changes.peekable(), self.settled.scan(prefix, after).peekable());
+        let settled = settled.as_ref().map(|settled| settled.scan(prefix, after)).into_iter().flatten();
+        let (mut changes, mut settled) = (changes.peekable(), settled.peekable());
         let mut found = Vec::new();
         loop {
             let settled_first = match (changes.peek(), settled.peek()) {
@@ -117,7 +152,7 @@ impl Index {
     /// Brings everything to sled and to the disk, with a note which end of the log it belongs to, so that the index may
     /// be trusted by who finds the same `marker`. The marker counts what became useless on the way, so it is made then.
     pub(super) fn close(&self, marker: &[u8]) -> io::Result<()> {
-        self.settled.close(marker)
+        self.settled.read().as_ref().map_or(Ok(()), |settled| settled.close(marker))
     }
 }
 
@@ -130,18 +165,20 @@ mod tests {
 
     use super::super::Key;
     use super::super::sled::Location;
-    use super::{Index, Recent};
+    use super::Index;
 
     #[derive(Debug, Clone)]
     enum Step {
         Change(u8, bool),
         Settle(usize),
+        GiveUp,
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             4 => (0..40_u8, any::<bool>()).prop_map(|(key, put)| Step::Change(key, put)),
             1 => (0..20_usize).prop_map(Step::Settle),
+            1 => Just(Step::GiveUp),
         ]
     }
 
@@ -161,7 +198,7 @@ mod tests {
             limit in 1..12_usize,
         ) {
             let dir = tempfile::tempdir().unwrap();
-            let index = Index::open(&dir.path().join("index"), Recent::new()).unwrap();
+            let index = Index::open(&dir.path().join("index")).unwrap();
             let (mut model, mut written, mut useless) = (BTreeMap::new(), 0, 0);
             for (revision, step) in (1..).zip(steps) {
                 match step {
@@ -175,6 +212,11 @@ mod tests {
                         }
                     }
                     Step::Settle(most) => useless += index.settle(most).unwrap(),
+                    Step::GiveUp => {
+                        index.give_up(model.iter().map(|(key, location): (&Key, _)| (key.clone(), Some(*location))).collect());
+                        // The caller counts anew as well.
+                        useless = written - live(&model);
+                    }
                 }
             }
             for number in 0..40 {
@@ -193,8 +235,11 @@ mod tests {
             // What was written is useless or in the map.
             useless += index.settle(usize::MAX).unwrap();
             prop_assert_eq!(index.unsettled(), 0);
-            let live: u64 = model.values().map(|location| super::bytes_of(3, location.length)).sum();
-            prop_assert_eq!(useless + live, written);
+            prop_assert_eq!(useless + live(&model), written);
         }
+    }
+
+    fn live(model: &BTreeMap<Key, Location>) -> u64 {
+        model.values().map(|location| super::bytes_of(3, location.length)).sum()
     }
 }

@@ -36,7 +36,7 @@ use super::{Batch, COMPACT_BYTES, Entry, Export, Key, Page, Revision, Scan, Stor
 pub struct LogStore {
     state: Arc<ArcSwapOption<State>>,
     commits: Mutex<Option<mpsc::Sender<Message>>>,
-    committer: Mutex<Option<JoinHandle<Result<(), StoreError>>>>,
+    committer: Mutex<Option<JoinHandle<()>>>,
     path: PathBuf,
 }
 
@@ -85,6 +85,8 @@ impl LogStore {
             tail,
             compact_from,
             refusing: false,
+            settle_from: None,
+            unwritten: false,
             _lock: lock,
         };
         let thread = std::thread::Builder::new()
@@ -145,7 +147,7 @@ impl Store for LogStore {
             let Some(thread) = thread else { return Ok(()) };
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;
             match joined {
-                Ok(Ok(result)) => result,
+                Ok(Ok(())) => Ok(()),
                 _ => Err(StoreError::io("close", path)(io::Error::other("the committer panicked"))),
             }
         }

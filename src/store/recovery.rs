@@ -6,8 +6,8 @@ use std::path::Path;
 use super::committer::Tail;
 use super::disk::Disk;
 use super::frame::{self, FRAME_HEAD, Frames, HEADER, bytes_of};
-use super::generation::{create, log_path, open_index, remove_generation, remove_index};
-use super::index::Recent;
+use super::generation::{create, index_path, log_path, open_index, remove_generation, remove_index};
+use super::index::{Index, Recent};
 use super::log::State;
 use super::marker;
 use super::sled::Location;
@@ -37,7 +37,7 @@ pub(super) fn recover(folder: &Path, disk: &Disk) -> Result<(State, Tail), Store
     let log = OpenOptions::new().read(true).write(true).open(&log_path).map_err(StoreError::io("open", &log_path))?;
     let length = log.metadata().map_err(StoreError::io("read", &log_path))?.len();
     if let Some(marker) = marker.filter(|marker| marker.generation == generation && marker.tail.length == length) {
-        match open_index(folder, generation, Recent::new()) {
+        match open_index(folder, generation) {
             Ok(index) if index.agrees_with(&marker.encode()) => {
                 return Ok((State { log, log_path, index, generation }, marker.tail));
             }
@@ -53,7 +53,8 @@ pub(super) fn recover(folder: &Path, disk: &Disk) -> Result<(State, Tail), Store
     }
     // What a killed process wrote may only be in the page cache. Nobody may read what a power cut could still take.
     disk.sync(&log, &log_path).map_err(StoreError::io("sync", &log_path))?;
-    let index = open_index(folder, generation, entries)?;
+    // In memory until somebody settles it: a start needs no room on the disk.
+    let index = Index::in_memory(&index_path(folder, generation), entries);
     Ok((State { log, log_path, index, generation }, tail))
 }
 
@@ -94,7 +95,7 @@ pub(super) fn missing(path: &Path) -> StoreError {
 }
 
 /// Reads the whole log. The end may be torn; anything else that is broken is damage.
-fn replay(log: &File, path: &Path, generation: u64, length: u64) -> Result<(Recent, Tail), StoreError> {
+pub(super) fn replay(log: &File, path: &Path, generation: u64, length: u64) -> Result<(Recent, Tail), StoreError> {
     let corrupt = |offset: u64, reason| StoreError::Corrupt { path: path.to_owned(), offset, reason };
     let mut frames = Frames::open(log, length).map_err(StoreError::io("read", path))?;
     let header = frames.header().map_err(|_| corrupt(0, "the header is cut off"))?;

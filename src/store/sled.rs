@@ -95,11 +95,17 @@ impl Settled {
             .take_while(move |found| !matches!(found, Ok((key, _)) if !key.starts_with(prefix)))
     }
 
+    /// Waits until everything is written, though not synced. sled writes in threads of its own, and tells errors of those
+    /// only to who asks.
+    pub(super) fn write_out(&self) -> io::Result<()> {
+        self.db.flush().map(drop).map_err(io_error)
+    }
+
     /// Notes which end of the log it belongs to, writes everything out and syncs every file, so that the index may be
     /// trusted by who finds the same `marker`.
     pub(super) fn close(&self, marker: &[u8]) -> io::Result<()> {
         self.db.open_tree(CLOSED).and_then(|tree| tree.insert(CLOSED, marker)).map_err(io_error)?;
-        self.db.flush().map_err(io_error)?;
+        self.write_out()?;
         sync_tree(&self.path)
     }
 }

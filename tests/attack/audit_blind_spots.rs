@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{done, mount, post, token_with, with_mounts};
 use crate::harness::{BINARY, Instance, text, wait_for};
 use crate::raw;
+use crate::small_disk::SmallDisk;
 
 fn records(instance: &Instance) -> usize {
     std::fs::read_to_string(instance.audit_path()).unwrap().lines().count()
@@ -151,15 +152,9 @@ async fn records_cut_off_while_the_server_is_stopped_are_missed() {
 
 #[tokio::test]
 async fn after_a_full_disk_the_next_record_stands_alone() {
-    // A file system of its own needs the right to mount one; without it a limit on the size of files does the same.
     let mut instance = Instance::prepare("");
     let folder = instance.dir.path().join("audit");
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&folder).output();
-    if !mounted.is_ok_and(|output| output.status.success()) {
-        println!("no right to mount a small file system: a full disk cannot be made here");
-        return;
-    }
-    let unmount = Unmount(folder.clone());
+    let Some(disk) = SmallDisk::mount(&folder, "256k") else { return };
     instance.spawn().await;
     instance.initialize().await;
     mount(&instance, "plain", json!({"type": "kv"})).await;
@@ -189,14 +184,5 @@ async fn after_a_full_disk_the_next_record_stands_alone() {
     assert!(instance.stop().success(), "{}", instance.log());
     let verified = Command::new(BINARY).args(["audit", "verify"]).arg(folder.join("audit.log")).output().unwrap();
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
-    drop(unmount);
-}
-
-/// Takes the small file system away again, whatever the test found.
-struct Unmount(std::path::PathBuf);
-
-impl Drop for Unmount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
+    drop(disk);
 }
