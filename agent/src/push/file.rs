@@ -4,11 +4,11 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use turnlock_core::Protected;
 
 use super::PushError;
@@ -111,9 +111,14 @@ fn notify(folder: &Folder, pid_file: &Path, signal: Signal) -> Result<(), PushEr
     let path = folder.path().join(pid_file.file_name().ok_or(PushError::Definition { member: "pid_file" })?);
     // Not through a link, and never waiting for a pipe's other end.
     let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|_| PushError::Signal)?;
+    // Whoever else may write it could have the agent signal any process that the agent may.
+    let owner = file.metadata().map_err(|_| PushError::Signal)?.uid();
+    if owner != 0 && owner != geteuid().as_raw() {
+        return Err(PushError::Signal);
+    }
     let mut text = String::new();
-    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
-    opened.and_then(|file| file.take(64).read_to_string(&mut text)).map_err(|_| PushError::Signal)?;
+    file.take(64).read_to_string(&mut text).map_err(|_| PushError::Signal)?;
     // Greater than 1: zero and negative numbers mean groups, one is the system's first process.
     let pid = text.trim().parse::<i32>().ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
     kill_process(pid.ok_or(PushError::Signal)?, signal).map_err(|_| PushError::Signal)
@@ -121,7 +126,7 @@ fn notify(folder: &Folder, pid_file: &Path, signal: Signal) -> Result<(), PushEr
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::print_stdout)]
     use std::os::unix::fs::PermissionsExt as _;
 
     use turnlock_core::Protected;
@@ -174,6 +179,28 @@ mod tests {
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&reader.wait().unwrap()), Some(15));
         std::fs::write(&pid_file, "-1").unwrap();
         assert!(matches!(target.replace(&Protected::copy_of(b"x"), &within(&folder)), Err(PushError::Signal)));
+    }
+
+    #[test]
+    fn a_pid_file_of_another_user_signals_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let pid_file = folder.path().join("pid");
+        std::fs::write(&pid_file, "2000000000").unwrap();
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&pid_file, Some(65_534), None).is_err() {
+            println!("no right to give a file to another user: nothing can be tried here");
+            return;
+        }
+        let mut reader = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        std::fs::write(&pid_file, reader.id().to_string()).unwrap();
+        let path = folder.path().join("key");
+        let target = FileTarget::parse(path.to_str().unwrap(), "600", pid_file.to_str(), Some("TERM"), false).unwrap();
+        let refused = target.replace(&Protected::copy_of(b"tlk_canary_pid"), &within(&folder));
+        let running = reader.try_wait().unwrap().is_none();
+        reader.kill().unwrap();
+        reader.wait().unwrap();
+        assert!(matches!(refused, Err(PushError::Signal)));
+        assert!(running);
     }
 
     #[test]

@@ -41,7 +41,8 @@ Targets are a JSON list:
    {\"name\": \"file\", \"type\": \"file\", \"path\": \"/run/app/key\", \"mode\": \"0600\", \"pid_file\": \"/run/app/pid\"}]
 A file, a ca_file and plain HTTP lie on the agent's machine: a token that names one needs `sudo` on the definition. A file
 and a pid_file lie in a folder that the agent was given: `turnlock agent -target-dir=/run/app`, or in the server's
-configuration agent { target_dirs = [\"/run/app\"] }. Elsewhere the attempt ends as misconfigured.")]
+configuration agent { target_dirs = [\"/run/app\"] }. Elsewhere the attempt ends as misconfigured.
+A pid_file belongs to root or to the user of the agent; that of anybody else signals nobody.")]
     Set {
         #[command(flatten)]
         name: Name,
