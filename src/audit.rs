@@ -4,7 +4,7 @@
 //! ([`writer`]). Health, seal status and leader are not recorded: probes ask for them all the time and they reveal nothing.
 
 mod device;
-mod end;
+pub(crate) mod end;
 mod entry;
 mod file;
 mod tail;

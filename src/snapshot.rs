@@ -9,12 +9,13 @@
 //! | SHA-256 of everything before | 32 |
 //! | HMAC-SHA-256 of the digest under a key of the barrier | 32 |
 //!
-//! The digest finds damage without any key. The MAC and the records' own seals find tampering, once the key is there.
+//! Left out is how far the audit goes, which belongs to the machine. The digest finds damage without any key. The MAC and the records' own seals find tampering, once the key is there.
 
 use std::sync::Arc;
 
 use ring::{digest, hmac};
 
+use crate::audit::end;
 use crate::barrier::{Barrier, BarrierError};
 use crate::clock::SharedClock;
 use crate::store::{Key, LogStore, MemoryStore, Store as _, StoreError};
@@ -60,11 +61,14 @@ pub struct Verified {
 
 /// Writes a snapshot of an open barrier while commits go on.
 pub async fn save(barrier: &Barrier) -> Result<Vec<u8>, SnapshotError> {
-    let key = barrier.hmac_key(PURPOSE)?;
+    let (key, left_out) = (barrier.hmac_key(PURPOSE)?, end::storage_key(barrier)?);
     let mut bytes = MAGIC.to_vec();
     let mut count = 0_u64;
     for found in barrier.export().await? {
         let (key, entry) = found.map_err(BarrierError::from)?;
+        if key == left_out {
+            continue;
+        }
         bytes.push(key.0.len() as u8);
         bytes.extend((entry.bytes.len() as u32).to_le_bytes());
         bytes.extend(&key.0);
@@ -205,6 +209,22 @@ mod tests {
         let barrier = Barrier::new(Arc::new(LogStore::open(dir.path()).unwrap()), clock());
         barrier.unseal(&KEY).await.unwrap();
         assert_eq!(barrier.verify().await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn how_far_the_audit_goes_stays_with_its_files() {
+        let barrier = filled(2).await;
+        let mut changes = Changes::new();
+        changes.put(&barrier.view("audit"), "end", b"{}");
+        barrier.commit(changes).await.unwrap();
+        let bytes = save(&barrier).await.unwrap();
+        assert_eq!(verify(&bytes, Some(&KEY), clock()).await.unwrap(), Verified { records: 5, opened: 2 });
+        let dir = tempfile::tempdir().unwrap();
+        restore_into(&bytes, dir.path(), clock()).await.unwrap();
+        let restored = Barrier::new(Arc::new(LogStore::open(dir.path()).unwrap()), clock());
+        restored.unseal(&KEY).await.unwrap();
+        assert!(restored.view("audit").get("end").await.unwrap().is_none());
+        assert!(restored.view("kv").get("key1").await.unwrap().is_some());
     }
 
     #[tokio::test]

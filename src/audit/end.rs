@@ -11,8 +11,9 @@ use turnlock_core::audit::Chain;
 
 use super::writer::{HANGS, Order};
 use super::{Audit, Written, files};
-use crate::barrier::{Barrier, Changes};
+use crate::barrier::{Barrier, BarrierError, Changes};
 use crate::error::Error;
+use crate::store::Key;
 
 const SPACE: &str = "audit";
 const RECORD: &str = "end";
@@ -27,6 +28,12 @@ struct Row {
     seq: u64,
     /// In hex.
     hash: String,
+}
+
+/// Under which key the store has it. It belongs to the files of this machine, so it is no part of a snapshot: wherever
+/// that is restored, the chain is another one, or has gone on.
+pub(crate) fn storage_key(barrier: &Barrier) -> Result<Key, BarrierError> {
+    barrier.view(SPACE).storage_key(RECORD)
 }
 
 impl Audit {

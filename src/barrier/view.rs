@@ -54,6 +54,11 @@ impl View {
         Self { barrier, space: Arc::new(Space { name: space.into(), prefix: OnceLock::new() }) }
     }
 
+    /// Under which key the store has the record at `path`.
+    pub(crate) fn storage_key(&self, path: &str) -> Result<Key, BarrierError> {
+        Ok(self.barrier.open()?.names.key(&self.space, path))
+    }
+
     /// The record at `path`.
     pub async fn get(&self, path: &str) -> Result<Option<Record>, BarrierError> {
         let open = self.barrier.open()?;
