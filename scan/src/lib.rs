@@ -5,7 +5,7 @@
 //!   `bech32`: a checksum
 //! - `keywords`, `prefilter`, [`matcher`]: from a text to hits; `assigned`: values near a provider's name
 //! - `setting`: names and values in any language; `surroundings`: what stands around them; `name`, `shape`, `letters`,
-//!   `thing`, `entropy`, `plausible`: what a credential looks like, by its name and by its value, and what names something else
+//!   `drawn`, `thing`, `entropy`, `plausible`: what a credential looks like, by its name and by its value, and what names something else
 //! - `content`, `text`, [`archive`]: what a file holds: text, files in it, or words in something binary
 //! - [`decode`]: what a text says in base64, hex, percent or character escapes
 //! - [`lookup`]: recognises values of the live store; [`verify`]: asks providers whether a credential lives
@@ -37,6 +37,7 @@ pub mod coverage;
 mod custom;
 pub mod decode;
 mod delta;
+mod drawn;
 mod entropy;
 mod excuses;
 mod folders;

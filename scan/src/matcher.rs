@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::assigned;
 use crate::check::{TYPED, Verdict};
+use crate::drawn;
 use crate::entropy;
 use crate::name::{self, Kind};
 use crate::prefilter::Prefilter;
@@ -244,7 +245,10 @@ fn judge(index: usize, rule: &Rule, text: &[u8], span: Range<usize>, secret: Ran
     if hits.len() >= MAX_HITS || value.is_empty() || !rule.is_random(value, entropy) {
         return;
     }
-    let (certainty, tag) = match rule.check.judge(text, &span, &secret) {
+    // Text that was drawn may hold by chance what checks take for an example.
+    let is_plain = rule.setting.is_some() && drawn::is_drawn(value);
+    let verdict = if is_plain { Verdict::Keep } else { rule.check.judge(text, &span, &secret) };
+    let (certainty, tag) = match verdict {
         Verdict::Drop => return,
         Verdict::Keep => (rule.certainty, None),
         Verdict::Proven => (PROVEN, Some("checksum:passed")),

@@ -22,18 +22,13 @@ const STAND_INS: &[&str] = &[
     "#####",
     "dummy",
     "redacted",
-    "insert",
-    "todo",
     "fixme",
     "fake",
-    "sample",
-    "replace",
     "notreal",
     "not_real",
     "not-a-real",
     "foobar",
     "undefined",
-    "null",
     "goes_here",
     "goes-here",
     "enter_",
@@ -51,6 +46,9 @@ const STAND_INS: &[&str] = &[
     "some-secret",
     "somesecret",
 ];
+
+/// The same, but parts of other words too: they count where a word begins.
+const STAND_IN_WORDS: &[&str] = &["insert", "todo", "sample", "replace", "null"];
 
 /// Runs that authors of examples type where a random value would stand, in lower case.
 const RUNS: &[&str] = &["00000000", "11111111", "123456789", "abcdefgh", "qwertyui", "aaaaaa", "deadbeef"];
@@ -154,9 +152,38 @@ pub(crate) fn names_none(value: &[u8]) -> bool {
     let lower = value.to_ascii_lowercase();
     is_template(value)
         || WORDS.iter().any(|word| word.as_bytes() == lower.as_slice())
-        || holds_any(&lower, STAND_INS)
-        || holds_any(&lower, STANDARD_EXAMPLES)
+        || is_example(value)
+        || STAND_IN_WORDS.iter().any(|word| begins_within(value, word.as_bytes()))
         || distinct(&lower) < 4.min(value.len())
+}
+
+/// Whether `value` says that it is an example, or standards show it as one.
+pub(crate) fn is_example(value: &[u8]) -> bool {
+    holds_any(value, STAND_INS) || holds_any(value, STANDARD_EXAMPLES)
+}
+
+/// What is left of `value` without words and runs that stand in for a credential, if it holds one. Random text and
+/// passwords of several words have them by chance.
+pub(crate) fn without_chance_words(value: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = value.to_vec();
+    for word in STAND_IN_WORDS.iter().chain(RUNS) {
+        while let Some(at) = memchr::memmem::find(&rest.to_ascii_lowercase(), word.as_bytes()) {
+            rest.drain(at..at + word.len());
+        }
+    }
+    (rest.len() < value.len()).then_some(rest)
+}
+
+/// Whether `word` stands in `value` where a word begins: behind no letter, or as `Word` behind a small one.
+fn begins_within(value: &[u8], word: &[u8]) -> bool {
+    let lower = value.to_ascii_lowercase();
+    memchr::memmem::find_iter(&lower, word).any(|at| {
+        let before = at.checked_sub(1).and_then(|at| value.get(at));
+        before.is_none_or(|before| {
+            !before.is_ascii_alphabetic()
+                || (before.is_ascii_lowercase() && value.get(at).is_some_and(u8::is_ascii_uppercase))
+        })
+    })
 }
 
 fn holds_any(value: &[u8], parts: &[&str]) -> bool {
@@ -170,8 +197,13 @@ pub(crate) fn is_account(value: &[u8]) -> bool {
     ACCOUNTS.iter().any(|account| account.eq_ignore_ascii_case(value))
 }
 
-/// A reference to a value elsewhere: `${X}`, `{{ x }}`, `<x>`, `%X%`, `$(x)`, `$X`, `[x]`, `env:X`; or the output of `x`.
+/// A reference to a value elsewhere, or the output of `x` in backticks.
 pub(crate) fn is_template(value: &[u8]) -> bool {
+    is_reference(value) || value.iter().filter(|byte| **byte == b'`').count() >= 2
+}
+
+/// A reference to a value elsewhere: `${X}`, `{{ x }}`, `<x>`, `%X%`, `$(x)`, `$X`, `[x]`, `env:X`.
+pub(crate) fn is_reference(value: &[u8]) -> bool {
     let holds = |part: &[u8]| memchr::memmem::find(value, part).is_some();
     let wrapped = |open: u8, close: u8| value.first() == Some(&open) && value.last() == Some(&close);
     holds(b"${")
@@ -183,7 +215,7 @@ pub(crate) fn is_template(value: &[u8]) -> bool {
         || holds(b"<%")
         || holds(b"@{")
         || holds(b"$[")
-        || value.iter().filter(|byte| **byte == b'`').count() >= 2
+        || wrapped(b'`', b'`')
         || wrapped(b'<', b'>')
         || wrapped(b'%', b'%')
         || wrapped(b'{', b'}')
@@ -213,7 +245,7 @@ fn distinct(value: &[u8]) -> usize {
 
 /// Whether a person typed `value` in the order of the alphabet: runs make up half of it, or its letters by themselves are
 /// one (`a1b2c3d4e5f6`), or letters and digits are one each (`1a2b3c4d`).
-fn is_typed(value: &[u8]) -> bool {
+pub(crate) fn is_typed(value: &[u8]) -> bool {
     const LEAST: usize = 8;
     let lower = value.to_ascii_lowercase();
     const SHORT: usize = 4;
@@ -233,7 +265,7 @@ fn is_typed(value: &[u8]) -> bool {
 }
 
 /// Whether nearly every byte follows its neighbour by one: `abcdef`, `123456`.
-fn is_run(value: &[u8]) -> bool {
+pub(crate) fn is_run(value: &[u8]) -> bool {
     let steps = value.iter().zip(value.iter().skip(1)).filter(|(a, b)| b.wrapping_sub(**a) <= 1).count();
     value.len() >= 8 && steps * 10 >= (value.len() - 1) * 8
 }

@@ -1,5 +1,6 @@
 //! What a credential looks like by its value: drawn at random, or chosen by a person; not a name, a path or an expression.
 
+use crate::drawn;
 use crate::entropy;
 use crate::letters;
 use crate::plausible::{names_none, stands_in};
@@ -24,7 +25,9 @@ pub(crate) fn is_random(value: &[u8]) -> bool {
 pub(crate) fn is_secret(value: &[u8], form: Form) -> bool {
     /// So long a value may hold a run, as authors of examples type them, and be one all the same.
     const LONG_BYTES: usize = 20;
-    if form == Form::Quoted && (is_escaped_bytes(value) || is_random_with_marks(value)) {
+    if (form == Form::Quoted && (is_escaped_bytes(value) || is_random_with_marks(value)))
+        || (is_data(form) && drawn::is_drawn_key(value))
+    {
         return true;
     }
     let is_usual = |byte: &u8| byte.is_ascii_alphanumeric() || b".=+/~%!^*&$@_-".contains(byte);
@@ -79,11 +82,11 @@ pub(crate) fn is_data(form: Form) -> bool {
 /// Letters alone: only where they are surely data. Capitals among them must turn up as often as by chance, not at the start
 /// of words.
 fn is_random_letters(value: &[u8], form: Form) -> bool {
-    const LONG_BYTES: usize = 20;
+    const LONG_BYTES: usize = 16;
     let of_both_cases = || {
         let turns = value.windows(2).filter(|pair| pair.iter().filter(|byte| byte.is_ascii_uppercase()).count() == 1);
         value.len() >= LONG_BYTES
-            && turns.count() * 5 >= value.len() * 2
+            && turns.count() * 3 >= value.len()
             && value.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-'))
     };
     is_data(form)
@@ -117,6 +120,9 @@ fn changes(value: &[u8]) -> usize {
 /// Whether `value` can be a password that a name of one is given in this form. Without quotes it may be code, so it must
 /// not read as an expression.
 pub(crate) fn is_password(value: &[u8], form: Form) -> bool {
+    if is_data(form) && drawn::is_drawn(value) {
+        return true;
+    }
     if !(6..=128).contains(&value.len())
         || !value.iter().all(u8::is_ascii_graphic)
         || stands_in(value)

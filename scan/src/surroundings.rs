@@ -1,5 +1,6 @@
 //! What stands around a setting and speaks for its value, or against it.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -7,6 +8,7 @@ use memchr::memmem::find;
 use memchr::memrchr;
 use regex::bytes::Regex;
 
+use crate::drawn;
 use crate::setting::compile;
 
 /// Bytes before a setting, and behind its name, in which other settings are beside it.
@@ -20,17 +22,23 @@ static USER: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
 });
 
-/// A user who needs no password: what such a one sends as one is an address by custom.
+/// A user who needs no password, up to the name of the next one: what such a one sends as one is an address by custom.
 static ANONYMOUS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compile(r#"(?i)(?:user(?:_?name)?|login)\\?["'\]]{0,2}[ \t]*(?:=>|:?=|:|[ \t])[ \t]*\\?["']?(?:anonymous|ftp)\b"#)
 });
 
-/// Another field of a test vector of a cipher or a hash, at the start of its line.
+/// What a person leaves as an address: `busybox@`, `me@host.internal`.
+static ADDRESS: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"^[A-Za-z][\w.+-]{0,40}@[\w.-]{0,60}$"));
+
+/// Another field of a test vector of a cipher or a hash: a line of its own, in hexadecimal.
 static FIELD_OF_VECTOR: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compile(
-        r#"(?im)^[ \t]*(?:nonce|iv|input|in|out|output|tag|mac|msg|message|plaintext|ciphertext|pt|ct|ad|aad|count|digest)[ \t]*[=:]"#,
+        r"(?im)^[ \t]*(nonce|iv|input|in|output|out|tag|mac|msg|message|plaintext|ciphertext|pt|ct|ad|aad|digest)[ \t]*[=:][ \t]*(?:0x)?[0-9a-f]{2,}[ \t\r]*$",
     )
 });
+
+/// A line as configurations have them beside others: `name: value`.
+static ENTRY: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"^[ \t]*[A-Za-z_][\w.-]*:(?:[ \t]|\r?$)"));
 
 /// Whether a user is named in the lines beside the setting at `name` of `text`.
 pub(crate) fn is_beside_user(text: &[u8], name: &Range<usize>) -> bool {
@@ -45,25 +53,74 @@ pub(crate) fn is_compared(text: &[u8], name: &Range<usize>, value: &Range<usize>
 
 /// Whether what surrounds the setting says that its value guards nothing.
 pub(crate) fn guards_nothing(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool {
-    is_result_of_test(text, name)
+    is_result_of_test(text, name, value)
         || is_of_badge(text, name)
         || is_of_vector(text, name, value)
-        || is_near(&ANONYMOUS, text, name.start, name.end)
+        || is_of_anonymous(text, name, value)
 }
 
 fn is_near(pattern: &LazyLock<Option<Regex>>, text: &[u8], start: usize, end: usize) -> bool {
-    let near = text.get(start.saturating_sub(BEFORE_BYTES)..(end + AFTER_BYTES).min(text.len()));
-    pattern.as_ref().zip(near).is_some_and(|(pattern, near)| pattern.is_match(near))
+    pattern.as_ref().is_some_and(|pattern| pattern.is_match(near(text, start, end)))
 }
 
-/// `PASS: the name of a test`, `--- PASS: TestName`: a line of the results of tests, which no indentation makes a part of
-/// anything else.
-fn is_result_of_test(text: &[u8], name: &Range<usize>) -> bool {
+fn near(text: &[u8], start: usize, end: usize) -> &[u8] {
+    text.get(start.saturating_sub(BEFORE_BYTES)..(end + AFTER_BYTES).min(text.len())).unwrap_or_default()
+}
+
+/// Whether the value is the address that an anonymous user gives for a password, in the first setting of one behind the user.
+fn is_of_anonymous(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool {
+    let before = text.get(name.start.saturating_sub(BEFORE_BYTES)..name.start).unwrap_or_default();
+    let is_address =
+        || ADDRESS.as_ref().zip(text.get(value.clone())).is_some_and(|(address, value)| address.is_match(value));
+    let Some(user) = ANONYMOUS.as_ref().and_then(|user| user.find_iter(before).last()) else { return false };
+    let between = before.get(user.end()..).unwrap_or_default().to_ascii_lowercase();
+    find(&between, b"pass").is_none() && is_address()
+}
+
+/// `PASS: path/of/a/test`, `--- PASS: TestName`: a line of the results of tests, which stands among others such or by itself.
+fn is_result_of_test(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool {
     let before = text.get(name.start.saturating_sub(BEFORE_BYTES)..name.start).unwrap_or_default();
     let line = before.get(memrchr(b'\n', before).map_or(0, |at| at + 1)..).unwrap_or_default();
     let separated = text.get(name.end..).is_some_and(|rest| rest.starts_with(b": "));
-    let starts = line.iter().all(|byte| *byte == b'#') || line.ends_with(b"# ") || line.ends_with(b"--- ");
-    separated && starts && matches!(text.get(name.clone()), Some(b"PASS" | b"XPASS" | b"UXPASS"))
+    let marked = line.ends_with(b"--- ");
+    let starts = line.iter().all(|byte| *byte == b'#') || line.ends_with(b"# ") || marked;
+    let bytes = text.get(value.clone()).unwrap_or_default();
+    let names_test =
+        || bytes.contains(&b'/') || bytes.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"test"));
+    separated
+        && starts
+        && match text.get(name.clone()) {
+            Some(b"XPASS" | b"UXPASS") => true,
+            Some(b"PASS") => names_test() && (marked || !(drawn::is_drawn(bytes) || is_entry(text, name, value))),
+            _ => false,
+        }
+}
+
+/// Whether a line beside that of the setting is an entry of a configuration and no other result of a test.
+fn is_entry(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool {
+    const RESULTS: &[&[u8]] = &[
+        b"PASS",
+        b"FAIL",
+        b"XPASS",
+        b"XFAIL",
+        b"UXPASS",
+        b"KPASS",
+        b"KFAIL",
+        b"SKIP",
+        b"ERROR",
+        b"WARNING",
+        b"UNSUPPORTED",
+        b"UNRESOLVED",
+        b"UNTESTED",
+    ];
+    let is_entry = |line: &[u8]| {
+        let word = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        ENTRY.as_ref().is_some_and(|entry| entry.is_match(line)) && !RESULTS.contains(&word)
+    };
+    let start = name.start.saturating_sub(BEFORE_BYTES);
+    let end = (value.end + AFTER_BYTES).min(text.len());
+    let lines = |part: Range<usize>| text.get(part).unwrap_or_default().split(|byte| *byte == b'\n');
+    lines(start..name.start).rev().nth(1).is_some_and(is_entry) || lines(value.end..end).nth(1).is_some_and(is_entry)
 }
 
 /// Whether the setting is in the address of a badge, which everybody who reads the page of a project fetches.
@@ -71,14 +128,24 @@ fn is_of_badge(text: &[u8], name: &Range<usize>) -> bool {
     let before = text.get(name.start.saturating_sub(BEFORE_BYTES)..name.start).unwrap_or_default();
     let ends = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'(' | b'<' | b'[');
     let address = before.get(before.iter().rposition(ends).map_or(0, |at| at + 1)..).unwrap_or_default();
-    find(address, b"/badge").is_some() || find(address, b".svg?").is_some()
+    find(address, b"/badge").is_some()
 }
 
-/// Whether the value is the key of a test vector: `Key = 00…` between `Nonce = …` and `Tag = …`.
+/// Whether the value is the key of a test vector, `Key = 00…` between `Nonce = …` and `Tag = …`: two other fields at least, and
+/// not just what a key is kept with.
 fn is_of_vector(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool {
-    text.get(name.clone()).is_some_and(|name| name.eq_ignore_ascii_case(b"key") || name.eq_ignore_ascii_case(b"k"))
-        && text.get(value.clone()).is_some_and(|value| value.iter().all(u8::is_ascii_hexdigit))
-        && is_near(&FIELD_OF_VECTOR, text, name.start, value.end)
+    let is_key = |name: &[u8]| name.eq_ignore_ascii_case(b"key") || name.eq_ignore_ascii_case(b"k");
+    if !text.get(name.clone()).is_some_and(is_key)
+        || !text.get(value.clone()).is_some_and(|value| value.iter().all(u8::is_ascii_hexdigit))
+    {
+        return false;
+    }
+    let Some(pattern) = FIELD_OF_VECTOR.as_ref() else { return false };
+    let fields: BTreeSet<Vec<u8>> = pattern
+        .captures_iter(near(text, name.start, value.end))
+        .filter_map(|field| Some(field.get(1)?.as_bytes().to_ascii_lowercase()))
+        .collect();
+    fields.len() >= 2 && fields.iter().any(|field| !matches!(field.as_slice(), b"iv" | b"nonce"))
 }
 
 #[cfg(test)]
@@ -132,6 +199,7 @@ mod tests {
             ("--- PASS: TestQ8zr4lk0 (0.00s)\n", "PASS", "TestQ8zr4lk0"),
             ("[![c](https://cov.test/x/graph/badge.svg?token=3KQ3R2D9fV)]", "token", "3KQ3R2D9fV"),
             ("Nonce = 07\nKey = 9f3c1e77ab0d\nTag = 8f\n", "Key", "9f3c1e77ab0d"),
+            ("PASS: gdb.base/q8zr4lk0\nFAIL: gdb.base/x\n", "PASS", "gdb.base/q8zr4lk0"),
             ("user = \"anonymous\";\npassword = \"busybox@\";", "password", "busybox@"),
         ] {
             assert!(guards_nothing(text.as_bytes(), &at(text, name), &at(text, value)), "{text}");
@@ -141,7 +209,16 @@ mod tests {
             ("DB_PASS: q8zr4lk0pw\n", "DB_PASS", "q8zr4lk0pw"),
             ("PASS=q8zr4lk0pw\n", "PASS", "q8zr4lk0pw"),
             ("see /badge https://api.test/x?token=3KQ3R2D9fV", "token", "3KQ3R2D9fV"),
+            ("https://g.internal/render/d.svg?token=3KQ3R2D9fV", "token", "3KQ3R2D9fV"),
+            ("PASS: Zr4Lk0!Pw2Vx7\n", "PASS", "Zr4Lk0!Pw2Vx7"),
+            ("USER: joe\nPASS: q8zr/lk0pw\n", "PASS", "q8zr/lk0pw"),
             ("name = x\nKey = 9f3c1e77ab0d\n", "Key", "9f3c1e77ab0d"),
+            ("key: 9f3c1e77ab0d\niv: 8f07\n", "key", "9f3c1e77ab0d"),
+            ("key: 9f3c1e77ab0d\niv: 8f07\ntag: v2\n", "key", "9f3c1e77ab0d"),
+            ("message: hello\ncount = 7\nkey: 9f3c1e77ab0d\nin:\n", "key", "9f3c1e77ab0d"),
+            ("FTP_USER=anonymous\nFTP_PASSWORD=me@host\nDB_PASSWORD=joe@q8", "DB_PASSWORD", "joe@q8"),
+            ("FTP_USER=anonymous\nAPI_TOKEN=q8zr4lk0pw", "API_TOKEN", "q8zr4lk0pw"),
+            (r#"{"mqtt":{"username":"anonymous"},"db":{"password":"Zr4Lk0Pw2"}}"#, "password", "Zr4Lk0Pw2"),
             ("user = \"ftpadmin\"\npassword = \"q8zr4lk0pw\"", "password", "q8zr4lk0pw"),
         ] {
             assert!(!guards_nothing(text.as_bytes(), &at(text, name), &at(text, value)), "{text}");

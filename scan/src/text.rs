@@ -20,7 +20,25 @@ pub(crate) fn of(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
         return Some(Cow::Owned(text));
     }
     let head = bytes.get(..SNIFF_BYTES).unwrap_or(bytes);
-    memchr(0, head).is_none().then_some(Cow::Borrowed(bytes))
+    if memchr(0, head).is_none() {
+        return Some(Cow::Borrowed(bytes));
+    }
+    // Blanks keep everything else in its place.
+    is_text_but_for_nul(head)
+        .then(|| Cow::Owned(bytes.iter().map(|byte| if *byte == 0 { b' ' } else { *byte }).collect()))
+}
+
+/// Whether `head` is text into which very few NULs got: one byte must not hide what a file holds.
+fn is_text_but_for_nul(head: &[u8]) -> bool {
+    const LEAST_BYTES: usize = 16;
+    const BYTES_PER_NUL: usize = 256;
+    let is_control = |byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b | 0);
+    let text = head.utf8_chunks().map(|chunk| chunk.valid().len()).sum::<usize>();
+    head.len() >= LEAST_BYTES
+        && memchr_iter(0, head).count() <= 1 + head.len() / BYTES_PER_NUL
+        && !head.iter().any(is_control)
+        // The end of what is looked at may cut a character.
+        && head.len() - text <= 3
 }
 
 /// UTF-8 out of UTF-16, which a byte order mark tells, or zeros in nearly every second place.
@@ -129,6 +147,14 @@ mod tests {
     #[test]
     fn words_stay_in_their_place() {
         assert_eq!(words(b"\x7fELF\0a longer word\0\xffshort\0"), b"\n\n\n\n\na longer word\n\n\n\n\n\n\n\n");
+    }
+
+    #[test]
+    fn a_nul_in_a_text_is_a_blank_of_it() {
+        assert_eq!(of(b"DB_HOST=db\0\nDB_PORT=5432\n").unwrap().as_ref(), b"DB_HOST=db \nDB_PORT=5432\n");
+        assert!(of(b"DB_HOST=db\0\x01\nDB_PORT=5432\n").is_none(), "other control characters");
+        assert!(of(b"DB_HOST=db\0\0\0\nDB_PORT=5432\n").is_none(), "several in a short one");
+        assert!(of(b"\xca\xfe\xba\xbe, some words\0 and more").is_none(), "no UTF-8");
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub(crate) fn is_thing(value: &[u8]) -> bool {
 }
 
 /// The start of a public key: what follows from its kind is the same in all of them.
-fn is_public_key(value: &[u8]) -> bool {
+pub(crate) fn is_public_key(value: &[u8]) -> bool {
     const STARTS: &[&[u8]] = &[
         b"MFkwEwYHKoZI",
         b"MHYwEAYHKoZI",
