@@ -112,16 +112,18 @@ fn notify(folder: &Folder, pid_file: &Path, signal: Signal) -> Result<(), PushEr
     // Not through a link, and never waiting for a pipe's other end.
     let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|_| PushError::Signal)?;
-    // Whoever else may write it could have the agent signal any process that the agent may.
     let owner = file.metadata().map_err(|_| PushError::Signal)?.uid();
-    if owner != 0 && owner != geteuid().as_raw() {
-        return Err(PushError::Signal);
-    }
     let mut text = String::new();
     file.take(64).read_to_string(&mut text).map_err(|_| PushError::Signal)?;
     // Greater than 1: zero and negative numbers mean groups, one is the system's first process.
     let pid = text.trim().parse::<i32>().ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
-    kill_process(pid.ok_or(PushError::Signal)?, signal).map_err(|_| PushError::Signal)
+    let pid = pid.ok_or(PushError::Signal)?;
+    // Whoever else wrote it could have the agent signal any process that the agent may, not only his own.
+    let of_process = || std::fs::metadata(format!("/proc/{}", pid.as_raw_nonzero())).ok().map(|process| process.uid());
+    if owner != 0 && owner != geteuid().as_raw() && of_process() != Some(owner) {
+        return Err(PushError::Signal);
+    }
+    kill_process(pid, signal).map_err(|_| PushError::Signal)
 }
 
 #[cfg(test)]

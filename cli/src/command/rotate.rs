@@ -42,7 +42,7 @@ Targets are a JSON list:
 A file, a ca_file and plain HTTP lie on the agent's machine: a token that names one needs `sudo` on the definition. A file
 and a pid_file lie in a folder that the agent was given: `turnlock agent -target-dir=/run/app`, or in the server's
 configuration agent { target_dirs = [\"/run/app\"] }. Elsewhere the attempt ends as misconfigured.
-A pid_file belongs to root or to the user of the agent; that of anybody else signals nobody.")]
+A pid_file belongs to root, to the user of the agent or to that of the process; another signals nobody.")]
     Set {
         #[command(flatten)]
         name: Name,
