@@ -54,6 +54,8 @@ impl Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         // Redirects are not followed: they would carry the token to wherever the answer points.
         let mut builder = reqwest::Client::builder()
+            // A server closes what is idle after 30 s, and a caller that was busy for longer would not learn of it in time.
+            .pool_idle_timeout(Duration::from_secs(10))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(config.timeout.min(Duration::from_secs(10)))
