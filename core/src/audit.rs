@@ -186,8 +186,8 @@ impl Chain {
 
     /// The chain's end as `line` (without its line feed) states it, if it is a well-formed line.
     pub fn after(line: &[u8]) -> Option<Self> {
-        let (seq, _, hash) = proof::parts(line)?;
-        Some(Self { seq, hash })
+        let (head, hash) = proof::parts(line)?;
+        Some(Self { seq: head.seq, hash })
     }
 
     /// What a checkpoint that follows signs.

@@ -2,6 +2,7 @@
 
 use crate::entropy;
 use crate::plausible::{is_example, is_reference, is_run, is_typed, without_chance_words};
+use crate::shape::is_strong;
 use crate::thing::is_public_key;
 
 /// Shortest value that is told by its mixture alone.
@@ -32,14 +33,9 @@ pub(crate) fn is_drawn(value: &[u8]) -> bool {
 /// The same for a key or token, which holds letters of both cases and digits. A number and a colon before it make a format
 /// that rules know whole.
 pub(crate) fn is_drawn_key(value: &[u8]) -> bool {
-    let any = |class: fn(&u8) -> bool| value.iter().any(class);
     let begins_with_number =
         value.iter().position(|byte| *byte == b':') == value.iter().position(|byte| !byte.is_ascii_digit());
-    any(u8::is_ascii_digit)
-        && any(u8::is_ascii_lowercase)
-        && any(u8::is_ascii_uppercase)
-        && !begins_with_number
-        && is_drawn(value)
+    is_strong(value) && !begins_with_number && is_drawn(value)
 }
 
 /// What a character is to the eye; `None` for one that joins parts of names.

@@ -84,8 +84,8 @@ pub enum FlawKind {
 }
 
 #[derive(Deserialize)]
-struct Head<'a> {
-    seq: u64,
+pub(super) struct Head<'a> {
+    pub(super) seq: u64,
     kind: &'a str,
     #[serde(default)]
     signature: Option<&'a str>,
@@ -126,15 +126,15 @@ pub fn verify<R: BufRead>(files: Vec<R>, public_key: Option<&[u8]>) -> Result<Pr
             Some(state) => state,
             None => match &parsed {
                 // The header of the first file says what it follows.
-                Some((seq, head, _)) if head.kind == "header" && *seq > 0 => {
-                    (seq - 1, head.previous.and_then(decode_hash).unwrap_or_default())
+                Some((head, _)) if head.kind == "header" && head.seq > 0 => {
+                    (head.seq - 1, head.previous.and_then(decode_hash).unwrap_or_default())
                 }
                 _ => (0, [0; 32]),
             },
         };
-        let sound = parsed.as_ref().filter(|(found, _, stated)| *found == seq + 1 && fits(&hash, &line.text, stated));
-        let Some((_, head, stated)) = sound else {
-            let found = parsed.map(|(seq, ..)| seq);
+        let sound = parsed.as_ref().filter(|(head, stated)| head.seq == seq + 1 && fits(&hash, &line.text, stated));
+        let Some((head, stated)) = sound else {
+            let found = parsed.map(|(head, _)| head.seq);
             return Err(flaw(name(found, &hash, seq, pending, &mut lines)?));
         };
         if proof.records == 0 {
@@ -179,7 +179,7 @@ fn name<R: BufRead>(
     let mut distance = 0;
     while let Some(line) = current {
         let successor =
-            parts(&line.text).is_some_and(|(seq, _, stated)| seq == wanted && fits(hash, &line.text, &stated));
+            parts(&line.text).is_some_and(|(head, stated)| head.seq == wanted && fits(hash, &line.text, &stated));
         if successor {
             // A stranger between two neighbours was added; one of the chain's own that comes too early pushed it back.
             let added = distance == 0 && found.is_none_or(|found| found == wanted);
@@ -194,23 +194,12 @@ fn name<R: BufRead>(
     })
 }
 
-/// Position, members and stated hash of a well-formed line.
-pub(super) fn parts<'a>(line: &'a [u8]) -> Option<(u64, Members<'a>, [u8; 32])> {
+/// The members of a well-formed line that the proof needs, and the hash that it states.
+pub(super) fn parts(line: &[u8]) -> Option<(Head<'_>, [u8; 32])> {
     let split = line.len().checked_sub(SUFFIX_BYTES)?;
     let digits = line.get(split..)?.strip_prefix(HASH_MEMBER)?.strip_suffix(b"\"}")?;
     let hash = decode_hash(std::str::from_utf8(digits).ok()?)?;
-    let head: Head<'a> = serde_json::from_slice(line).ok()?;
-    let Head { seq, kind, signature, previous, event, known } = head;
-    Some((seq, Members { kind, signature, previous, event, known }, hash))
-}
-
-/// The members of a line that the proof needs.
-pub(super) struct Members<'a> {
-    kind: &'a str,
-    signature: Option<&'a str>,
-    previous: Option<&'a str>,
-    event: Option<String>,
-    known: Option<u64>,
+    Some((serde_json::from_slice(line).ok()?, hash))
 }
 
 fn decode_hash(text: &str) -> Option<[u8; 32]> {
