@@ -103,11 +103,12 @@ pub(crate) fn history(folder: &Path) -> PathBuf {
     if path.join("made").exists() {
         return path;
     }
-    println!("making a repository of {COMMITS} commits in {} (takes minutes, once)", path.display());
+    println!("making a repository of {COMMITS} commits in {} (takes some minutes, once)", path.display());
     let _ = std::fs::remove_dir_all(&path);
     git(Path::new("."), &["init", "-q", "--bare", "-b", "main", path.to_str().unwrap()]);
     import(&path);
-    git(&path, &["repack", "-adfq", "--depth=50", "--window=5"]);
+    // Brings them into the order of a repository that was cloned or tidied; the deltas stay.
+    git(&path, &["repack", "-adq"]);
     std::fs::write(path.join("made"), b"").unwrap();
     path
 }
@@ -117,18 +118,24 @@ pub(crate) fn grow(path: &Path, count: usize) {
     let mut numbers = Numbers::new(count as u64 + 77);
     let author = Author::new(&mut numbers);
     let mut importer = Importer::start(path);
-    for commit in 0..count {
-        let mark = commit + 1;
-        let from = if commit == 0 { "refs/heads/main^0".to_owned() } else { format!(":{commit}") };
-        let text = author.lines(&mut numbers, 400).join("\n");
-        importer.commit(mark, COMMITS + commit, &from, None, &[(format!("grown/file{}.py", commit % 3), text)]);
+    let mut main = None;
+    for number in 0..count {
+        let blob = importer.blob(&author.lines(&mut numbers, 400).join("\n"));
+        main = Some(importer.commit(COMMITS + number, main, None, &[(format!("grown/file{}.py", number % 3), blob)]));
     }
     importer.finish();
 }
 
+/// What git calls a thing that this import wrote.
+type Mark = usize;
+
+/// A file's name and its new text.
+type Entry = (String, Mark);
+
 struct Importer {
     child: std::process::Child,
     to: BufWriter<std::process::ChildStdin>,
+    last: Mark,
 }
 
 impl Importer {
@@ -141,25 +148,39 @@ impl Importer {
             .spawn()
             .unwrap();
         let to = BufWriter::with_capacity(1 << 20, child.stdin.take().unwrap());
-        Self { child, to }
+        Self { child, to, last: 0 }
     }
 
-    fn commit(&mut self, mark: usize, number: usize, from: &str, merge: Option<usize>, files: &[(String, String)]) {
+    fn mark(&mut self) -> Mark {
+        self.last += 1;
+        self.last
+    }
+
+    fn blob(&mut self, text: &str) -> Mark {
+        let mark = self.mark();
+        writeln!(self.to, "blob\nmark :{mark}\ndata {}\n{text}", text.len()).unwrap();
+        mark
+    }
+
+    /// A commit on top of one of this import, or of the branch when there is none; `side` is merged into it.
+    fn commit(&mut self, number: usize, from: Option<Mark>, side: Option<Mark>, files: &[Entry]) -> Mark {
+        let mark = self.mark();
         let at = 1_600_000_000 + number * 3600;
         let message = format!("change number {number}");
         writeln!(self.to, "commit refs/heads/main\nmark :{mark}\nauthor Ada <ada@host.test> {at} +0000").unwrap();
         writeln!(self.to, "committer Ada <ada@host.test> {at} +0000\ndata {}\n{message}", message.len()).unwrap();
-        if !from.is_empty() {
-            writeln!(self.to, "from {from}").unwrap();
+        match from {
+            Some(from) => writeln!(self.to, "from :{from}").unwrap(),
+            None if number > 0 => writeln!(self.to, "from refs/heads/main^0").unwrap(),
+            None => {}
         }
-        if let Some(side) = merge {
+        if let Some(side) = side {
             writeln!(self.to, "merge :{side}").unwrap();
         }
         for (name, text) in files {
-            writeln!(self.to, "M 100644 inline {name}\ndata {}", text.len()).unwrap();
-            self.to.write_all(text.as_bytes()).unwrap();
-            writeln!(self.to).unwrap();
+            writeln!(self.to, "M 100644 :{text} {name}").unwrap();
         }
+        mark
     }
 
     fn finish(mut self) {
@@ -170,54 +191,59 @@ impl Importer {
     }
 }
 
+/// Writes all versions of one file after the other, because git makes a delta of what follows its like; then the commits.
 fn import(path: &Path) {
     let mut numbers = Numbers::new(20_260_101);
     let author = Author::new(&mut numbers);
-    let mut files: Vec<(String, Vec<String>)> = (0..FILES)
-        .map(|number| {
-            let name = format!("package{}/module{}/file{number}.py", number % 8, number % 40);
-            let lines = 60 + numbers.skewed(5600);
-            (name, author.lines(&mut numbers, lines))
-        })
-        .collect();
     let mut importer = Importer::start(path);
-    let all: Vec<(String, String)> = files.iter().map(|(name, lines)| (name.clone(), lines.join("\n"))).collect();
-    importer.commit(1, 0, "", None, &all);
-    drop(all);
-    let mut mark = 1;
-    for number in 1..COMMITS {
-        let mut changed = Vec::new();
-        for edit in 0..EDITS {
-            let file = numbers.skewed(FILES);
-            let (name, lines) = &mut files[file];
-            for _ in 0..=numbers.below(3) {
-                let at = numbers.below(lines.len());
-                let gone = numbers.below(6).min(lines.len() - at);
-                let count = 1 + numbers.below(8);
-                lines.splice(at..at + gone, author.lines(&mut numbers, count));
+    let mut commits: Vec<Vec<Entry>> = vec![Vec::new(); COMMITS];
+    for (file, edited) in edits(&mut numbers).iter().enumerate() {
+        let name = format!("package{}/module{}/file{file}.py", file % 8, file % 40);
+        let count = 60 + numbers.skewed(5600);
+        let mut lines = author.lines(&mut numbers, count);
+        for &number in edited {
+            if number > 0 {
+                edit(&author, &mut numbers, &mut lines);
             }
-            if number % LEAK == 0 && edit == 0 {
+            if number > 0 && number % LEAK == 0 && commits[number].is_empty() {
                 lines.push(leak(number));
             }
-            changed.push((name.clone(), lines.join("\n")));
+            commits[number].push((name.clone(), importer.blob(&lines.join("\n"))));
         }
-        let before = mark;
+    }
+    let mut main = importer.commit(0, None, None, &commits[0]);
+    for (number, changed) in commits.iter().enumerate().skip(1) {
         let side = (number % MERGE == 0).then(|| {
-            mark += 1;
-            let text = author.lines(&mut numbers, 200).join("\n");
-            importer.commit(
-                mark,
-                number,
-                &format!(":{before}"),
-                None,
-                &[(format!("side/file{}.py", number % 7), text)],
-            );
-            mark
+            let blob = importer.blob(&author.lines(&mut numbers, 200).join("\n"));
+            importer.commit(number, Some(main), None, &[(format!("side/file{}.py", number % 7), blob)])
         });
-        mark += 1;
-        importer.commit(mark, number, &format!(":{before}"), side, &changed);
+        main = importer.commit(number, Some(main), side, changed);
     }
     importer.finish();
+}
+
+/// For each file the commits that write it; the first one writes all.
+fn edits(numbers: &mut Numbers) -> Vec<Vec<usize>> {
+    let mut edits = vec![vec![0]; FILES];
+    for commit in 1..COMMITS {
+        for _ in 0..EDITS {
+            let file = &mut edits[numbers.skewed(FILES)];
+            if file.last() != Some(&commit) {
+                file.push(commit);
+            }
+        }
+    }
+    edits
+}
+
+/// Some lines go, others come, in up to three places.
+fn edit(author: &Author, numbers: &mut Numbers, lines: &mut Vec<String>) {
+    for _ in 0..=numbers.below(3) {
+        let at = numbers.below(lines.len());
+        let gone = numbers.below(6).min(lines.len() - at);
+        let count = 1 + numbers.below(8);
+        lines.splice(at..at + gone, author.lines(numbers, count));
+    }
 }
 
 pub(crate) fn git(folder: &Path, arguments: &[&str]) {
