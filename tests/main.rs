@@ -16,6 +16,7 @@ mod proof;
 mod raw;
 mod readme;
 mod rekey;
+mod rotation;
 mod run;
 mod scan_command;
 mod scan_hooks;

@@ -2,14 +2,16 @@
 
 use std::time::Instant;
 
+use futures_util::future::join_all;
 use serde::Serialize;
 use turnlock_core::Protected;
-use turnlock_core::rotation::{Failure, Step};
+use turnlock_core::consumer::Target;
+use turnlock_core::rotation::{Failure, Reason, Step};
 use zeroize::Zeroizing;
 
 use crate::client::{Client, ClientError};
 use crate::due::Work;
-use crate::push::{self, Folders, Payload};
+use crate::push::{self, Folders, Payload, PushError};
 use crate::rotator::{Generate, Rotator as _};
 
 /// A report as the server takes it.
@@ -25,6 +27,14 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Zeroizing<String>>,
     acknowledged: Vec<String>,
+    obstacles: Vec<Obstacle>,
+}
+
+/// A target that was in the way of the step.
+#[derive(Serialize)]
+struct Obstacle {
+    target: String,
+    reason: Reason,
 }
 
 /// What a step came to.
@@ -32,15 +42,17 @@ struct Report<'a> {
 struct Done {
     value: Option<Zeroizing<String>>,
     acknowledged: Vec<String>,
+    obstacles: Vec<Obstacle>,
     failure: Option<Failure>,
     waiting: bool,
 }
 
 /// Does step after step until the attempt ends, waits, fails, or somebody else has taken it over.
 pub(crate) async fn drive(client: &Client, mut work: Work, folders: &Folders) -> Result<(), ClientError> {
+    let mut reached = false;
     loop {
         let begun = Instant::now();
-        let done = step(&work, folders).await;
+        let done = step(&work, folders, &mut reached).await;
         let outcome = match (&done.failure, done.waiting) {
             (Some(_), _) => "failed",
             (None, true) => "waiting",
@@ -55,6 +67,7 @@ pub(crate) async fn drive(client: &Client, mut work: Work, folders: &Folders) ->
             duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             value: done.value,
             acknowledged: done.acknowledged,
+            obstacles: done.obstacles,
         };
         tracing::info!(
             rotation = %work.attempt.rotation, attempt.id = %work.attempt.id, step = work.attempt.step.as_str(), outcome,
@@ -69,7 +82,16 @@ pub(crate) async fn drive(client: &Client, mut work: Work, folders: &Folders) ->
     }
 }
 
-async fn step(work: &Work, folders: &Folders) -> Done {
+/// Does one step. `reached`: whether all targets were within reach a moment ago.
+async fn step(work: &Work, folders: &Folders, reached: &mut bool) -> Done {
+    // Up to here nobody is behind: what cannot be handed out is not made, and not made the one that is in force.
+    if matches!(work.attempt.step, Step::Create | Step::Promote) && !*reached {
+        let done = reach(work, folders).await;
+        if done.failure.is_some() {
+            return done;
+        }
+        *reached = true;
+    }
     match work.attempt.step {
         Step::Create => match create(work).await {
             Ok(value) => Done { value: Some(value), ..Done::default() },
@@ -83,6 +105,32 @@ async fn step(work: &Work, folders: &Folders) -> Done {
         }
         Step::Set | Step::Test | Step::Promote | Step::Retire | Step::Prove => Done::default(),
     }
+}
+
+impl Done {
+    /// Takes down that `target` is in the way.
+    fn hindered(&mut self, target: &Target, error: &PushError) {
+        tracing::warn!(target.name = %target.name, error = %error, "a target is in the way of a rotation");
+        let reason = error.reason();
+        self.obstacles.push(Obstacle { target: target.name.clone(), reason });
+        // As long as one of them may pass, trying again can help.
+        if self.failure.is_none_or(|failure| failure == Failure::Misconfigured) {
+            self.failure = Some(reason.failure());
+        }
+    }
+}
+
+/// Looks whether every target could be given a new version, all at once: the slowest must not outlast the claim.
+async fn reach(work: &Work, folders: &Folders) -> Done {
+    let mut done = Done::default();
+    let targets = &work.rotation.targets;
+    let found = join_all(targets.iter().map(|target| push::reach(target, folders))).await;
+    for (target, found) in targets.iter().zip(found) {
+        if let Err(error) = found {
+            done.hindered(target, &error);
+        }
+    }
+    done
 }
 
 /// A new value, as text: that is what a field of a secret holds.
@@ -107,10 +155,7 @@ async fn hand_out(work: &Work, folders: &Folders) -> Done {
     for target in work.rotation.targets.iter().filter(|target| !work.attempt.acknowledged.contains(&target.name)) {
         match push::push(target, &payload, folders, now()).await {
             Ok(_) => done.acknowledged.push(target.name.clone()),
-            Err(error) => {
-                tracing::warn!(target.name = %target.name, error = %error, "a target did not take the new version");
-                done.failure = Some(error.failure());
-            }
+            Err(error) => done.hindered(target, &error),
         }
     }
     done

@@ -7,9 +7,13 @@ pub mod webhook;
 
 pub use folders::Folders;
 
+use std::io::ErrorKind;
+
 use turnlock_core::Protected;
-use turnlock_core::consumer::{Place, Target};
-use turnlock_core::rotation::Failure;
+use turnlock_core::consumer::{Fault, Place, SigningKey, Target};
+use turnlock_core::rotation::Reason;
+
+use file::FileTarget;
 
 /// What is pushed.
 #[derive(Debug)]
@@ -49,6 +53,9 @@ pub enum PushError {
     /// A success that acknowledges something else, or does not end.
     #[error("target gave no valid acknowledgement")]
     Malformed,
+    /// The authority that is to have signed an endpoint's certificate is not known.
+    #[error("target's ca_file cannot be read, or holds no certificate")]
+    Authority,
     /// An address that nothing may be sent to.
     #[error("target's address is not allowed: {reason}")]
     Address {
@@ -61,6 +68,9 @@ pub enum PushError {
     /// The file is there and not ours.
     #[error("file is not turnlock's own: set adopt to take it over")]
     NotOwned,
+    /// A folder has the file's name.
+    #[error("a folder is in the place of the file")]
+    Occupied,
     /// The definition cannot work.
     #[error("target's {member} is invalid")]
     Definition {
@@ -68,22 +78,54 @@ pub enum PushError {
         member: &'static str,
     },
     /// The file cannot be replaced.
-    #[error("file cannot be replaced")]
+    #[error("file cannot be replaced: {0}")]
     File(#[source] std::io::Error),
-    /// The file was replaced, but its reader was not signalled.
+    /// The reader of the file cannot be signalled.
     #[error("reader of the file cannot be signalled")]
     Signal,
 }
 
+impl From<Fault> for PushError {
+    fn from(fault: Fault) -> Self {
+        Self::Definition { member: fault.member }
+    }
+}
+
 impl PushError {
-    /// The class that is stored with the attempt.
-    pub fn failure(&self) -> Failure {
+    /// What is stored with the attempt.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Unreachable => Failure::Unreachable,
-            Self::Refused { .. } => Failure::Refused,
-            Self::Malformed => Failure::Malformed,
-            Self::File(_) | Self::Signal => Failure::Local,
-            Self::Address { .. } | Self::Folder | Self::NotOwned | Self::Definition { .. } => Failure::Misconfigured,
+            Self::Unreachable => Reason::Unreachable,
+            Self::Refused { status } => Reason::Answered { status: *status },
+            Self::Malformed => Reason::Malformed,
+            Self::Authority => Reason::Authority,
+            Self::Address { .. } => Reason::Address,
+            Self::Folder => Reason::Folder,
+            Self::NotOwned => Reason::NotOwned,
+            Self::Occupied => Reason::Occupied,
+            Self::Definition { .. } => Reason::Definition,
+            Self::Signal => Reason::Signal,
+            Self::File(error) => match error.kind() {
+                ErrorKind::NotFound | ErrorKind::NotADirectory => Reason::Missing,
+                ErrorKind::PermissionDenied => Reason::Forbidden,
+                ErrorKind::ReadOnlyFilesystem => Reason::ReadOnly,
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Reason::Full,
+                _ => Reason::System,
+            },
+        }
+    }
+}
+
+/// Whether `target` could be given something now, as far as that can be told without giving it anything: before a new
+/// version is made, because afterwards its readers would be behind.
+pub async fn reach(target: &Target, folders: &Folders) -> Result<(), PushError> {
+    target.check()?;
+    match &target.place {
+        Place::Webhook { url, signing_key, ca_file } => hook(url, signing_key, ca_file.as_deref()).reach().await,
+        Place::File { path, mode, pid_file, signal, adopt } => {
+            let file = FileTarget::parse(path, mode, pid_file.as_deref(), signal.as_deref(), *adopt)?;
+            let folders = folders.clone();
+            blocking(move || file.reach(&folders)).await
         }
     }
 }
@@ -96,17 +138,25 @@ pub async fn push(
     folders: &Folders,
     now: i64,
 ) -> Result<Acknowledgement, PushError> {
+    target.check()?;
     match &target.place {
         Place::Webhook { url, signing_key, ca_file } => {
-            let hook = webhook::Webhook { url, signing_key: signing_key.0.as_bytes(), ca_file: ca_file.as_deref() };
-            hook.push(payload, now).await
+            hook(url, signing_key, ca_file.as_deref()).push(payload, now).await
         }
         Place::File { path, mode, pid_file, signal, adopt } => {
-            let file = file::FileTarget::parse(path, mode, pid_file.as_deref(), signal.as_deref(), *adopt)?;
+            let file = FileTarget::parse(path, mode, pid_file.as_deref(), signal.as_deref(), *adopt)?;
             let (value, version, folders) = (payload.value.duplicate(), payload.version, folders.clone());
-            let written = tokio::task::spawn_blocking(move || file.replace(&value, &folders)).await;
-            written.map_err(|_| PushError::File(std::io::Error::other("writer ended early")))??;
+            blocking(move || file.replace(&value, &folders)).await?;
             Ok(Acknowledgement { version })
         }
     }
+}
+
+fn hook<'a>(url: &'a str, signing_key: &'a SigningKey, ca_file: Option<&'a str>) -> webhook::Webhook<'a> {
+    webhook::Webhook { url, signing_key: signing_key.0.as_bytes(), ca_file }
+}
+
+async fn blocking(work: impl FnOnce() -> Result<(), PushError> + Send + 'static) -> Result<(), PushError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| PushError::File(std::io::Error::other("writer ended early")))?
 }

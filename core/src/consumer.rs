@@ -47,6 +47,76 @@ pub enum Place {
     },
 }
 
+/// Signals that a reader of a file may be sent; with or without `SIG` in front.
+pub const SIGNALS: [&str; 5] = ["HUP", "USR1", "USR2", "INT", "TERM"];
+
+/// Longest name, and longest path or address, of a target in bytes.
+const LONGEST: (usize, usize) = (64, 2048);
+
+/// Fewest characters of a signing key.
+const SIGNING_KEY: usize = 16;
+
+/// What makes a target impossible on any machine. Names the member and never its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{member} {demand}")]
+pub struct Fault {
+    /// Which member.
+    pub member: &'static str,
+    /// What it must be.
+    pub demand: &'static str,
+}
+
+impl Target {
+    /// Whether it can work at all. Whether it does on the agent's machine, only the agent can tell.
+    pub fn check(&self) -> Result<(), Fault> {
+        let demand = |member, holds: bool, demand| if holds { Ok(()) } else { Err(Fault { member, demand }) };
+        let name = !self.name.is_empty() && is_plain(&self.name, LONGEST.0);
+        demand("name", name, "must be 1 to 64 bytes without control characters")?;
+        match &self.place {
+            Place::Webhook { url, signing_key, ca_file } => {
+                let scheme = url.starts_with("https://") || url.starts_with("http://");
+                demand("url", scheme, "must start with https:// or http://")?;
+                let plain = is_plain(url, LONGEST.1) && !url.contains(char::is_whitespace);
+                demand("url", plain, "must be at most 2048 bytes without spaces and control characters")?;
+                demand("signing_key", signing_key.0.len() >= SIGNING_KEY, "needs at least 16 characters")?;
+                demand("ca_file", ca_file.as_deref().is_none_or(is_path), PATH)
+            }
+            Place::File { path, mode, pid_file, signal, .. } => {
+                demand("path", is_path(path), PATH)?;
+                demand("mode", mode_bits(mode).is_some(), "must be permission bits in octal, as in \"0600\"")?;
+                demand("pid_file", pid_file.as_deref().is_none_or(is_path), PATH)?;
+                let signal = signal.as_deref();
+                demand("signal", signal.is_none() || pid_file.is_some(), "needs a pid_file that says whom to send it")?;
+                let known = signal.is_none_or(|name| SIGNALS.contains(&name.strip_prefix("SIG").unwrap_or(name)));
+                demand("signal", known, "must be HUP, USR1, USR2, INT or TERM")
+            }
+        }
+    }
+}
+
+/// What is demanded of a path.
+const PATH: &str =
+    "must be an absolute path of at most 2048 bytes, without \"..\", \".\", control characters and a slash at the end";
+
+/// The bits of a file's mode; `None` when the text is none, or asks for more than permissions.
+pub fn mode_bits(mode: &str) -> Option<u32> {
+    let octal = (3..=4).contains(&mode.len()) && mode.bytes().all(|digit| digit.is_ascii_digit());
+    u32::from_str_radix(mode, 8).ok().filter(|bits| octal && bits & !0o777 == 0)
+}
+
+fn is_plain(text: &str, longest: usize) -> bool {
+    text.len() <= longest && !text.contains(char::is_control)
+}
+
+/// Whether `text` is the path of a file in the one form that leaves no question where it leads.
+fn is_path(text: &str) -> bool {
+    let mut parts = text.split('/');
+    is_plain(text, LONGEST.1)
+        && parts.next() == Some("")
+        && text.len() > 1
+        && parts.all(|part| !matches!(part, "" | "." | ".."))
+}
+
 fn private() -> String {
     "0600".to_owned()
 }
@@ -74,6 +144,36 @@ mod tests {
         assert!(matches!(&target.place, Place::File { mode, adopt: false, .. } if mode == "0600"));
         let odd = r#"{"name":"app","type":"file","path":"/run/app/key","owner":"root"}"#;
         assert!(serde_json::from_str::<Target>(odd).is_err());
+    }
+
+    #[test]
+    fn what_can_work_nowhere_is_refused_by_the_member_that_is_wrong() {
+        let check = |members: &str| {
+            let target = serde_json::from_str::<Target>(&format!(r#"{{"name":"app",{members}}}"#)).unwrap();
+            target.check().map_err(|fault| fault.member)
+        };
+        for path in ["key", "./key", "/run/../etc/key", "/run/./key", "/run//key", "/run/key/", "/", "", "/run/k\\ney"]
+        {
+            assert_eq!(check(&format!(r#""type":"file","path":"{path}""#)), Err("path"), "{path}");
+            let members = format!(r#""type":"file","path":"/run/key","pid_file":"{path}""#);
+            assert_eq!(check(&members), Err("pid_file"), "{path}");
+        }
+        for mode in ["4755", "rw", "", "6", "+600", "00600", "0800"] {
+            assert_eq!(check(&format!(r#""type":"file","path":"/run/key","mode":"{mode}""#)), Err("mode"), "{mode}");
+        }
+        let file = |more: &str| check(&format!(r#""type":"file","path":"/run/key",{more}"#));
+        assert_eq!(file(r#""signal":"HUP""#), Err("signal"));
+        assert_eq!(file(r#""pid_file":"/run/pid","signal":"KILL""#), Err("signal"));
+        assert_eq!(file(r#""pid_file":"/run/pid","signal":"SIGUSR1","mode":"640""#), Ok(()));
+        let hook = |url: &str, key: &str, more: &str| {
+            check(&format!(r#""type":"webhook","url":"{url}","signing_key":"{key}"{more}"#))
+        };
+        let key = "tlk_canary_signing";
+        assert_eq!(hook("https://app.test/", key, ""), Ok(()));
+        assert_eq!(hook("ftp://app.test/", key, ""), Err("url"));
+        assert_eq!(hook("https://app.test/a b", key, ""), Err("url"));
+        assert_eq!(hook("https://app.test/", "short", ""), Err("signing_key"));
+        assert_eq!(hook("https://app.test/", key, r#","ca_file":"ca.pem""#), Err("ca_file"));
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //! [`Attempt`].
 
 mod attempt;
+mod obstacle;
 
 use serde::{Deserialize, Serialize};
 
 pub use attempt::{Attempt, CLAIM, Claim, Failure, MAX_TRIES, Outcome, Refused, State, StepRecord};
+pub use obstacle::{Obstacle, Reason};
 
 use crate::consumer::Target;
 

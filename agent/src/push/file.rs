@@ -1,21 +1,25 @@
 //! A file that always holds a whole value: written beside, synced, renamed over. A mark beside it tells turnlock's own
 //! files from others, which are never overwritten unless told so.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions, Permissions};
+use std::ffi::OsString;
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process, test_kill_process};
 use turnlock_core::Protected;
+use turnlock_core::consumer::mode_bits;
 
 use super::PushError;
 use super::folders::{Folder, Folders};
 
-/// Permission bits that may be given.
-const MODES: u32 = 0o777;
+/// Bytes that are written to try whether there is room: more than a value has.
+const PROBE_BYTES: usize = 4096;
+
+/// The bit of a folder in which nobody replaces the files of others.
+const STICKY: u32 = 0o1000;
 
 /// A file to replace.
 #[derive(Debug)]
@@ -27,6 +31,7 @@ pub(super) struct FileTarget {
 }
 
 impl FileTarget {
+    /// The target that these members stand for, which were checked.
     pub(super) fn parse(
         path: &str,
         mode: &str,
@@ -34,35 +39,59 @@ impl FileTarget {
         signal: Option<&str>,
         adopt: bool,
     ) -> Result<Self, PushError> {
-        let invalid = |member| PushError::Definition { member };
-        let path = PathBuf::from(path);
-        if !path.is_absolute() || dotted(&path) || path.file_name().is_none() {
-            return Err(invalid("path"));
-        }
-        let mode = u32::from_str_radix(mode, 8).ok().filter(|mode| mode & !MODES == 0).ok_or(invalid("mode"))?;
-        let signal = match (pid_file, signal) {
-            (None, None) => None,
-            (Some(pid_file), _) if dotted(Path::new(pid_file)) => return Err(invalid("pid_file")),
-            (Some(pid_file), name) => Some((PathBuf::from(pid_file), signal_of(name.unwrap_or("HUP"))?)),
-            (None, Some(_)) => return Err(invalid("pid_file")),
+        let mode = mode_bits(mode).ok_or(PushError::Definition { member: "mode" })?;
+        let signal = match pid_file {
+            Some(pid_file) => Some((PathBuf::from(pid_file), signal_of(signal.unwrap_or("HUP"))?)),
+            None => None,
         };
-        Ok(Self { path, mode, signal, adopt })
+        Ok(Self { path: PathBuf::from(path), mode, signal, adopt })
+    }
+
+    /// Whether [`FileTarget::replace`] would succeed now. Writes to a file without a name, so that it leaves nothing behind.
+    pub(super) fn reach(&self, folders: &Folders) -> Result<(), PushError> {
+        let (folder, path) = self.place(folders)?;
+        if let Some((pid_file, _)) = &self.signal {
+            let reader = reader(&folders.open(pid_file)?, pid_file)?;
+            test_kill_process(reader).map_err(|_| PushError::Signal)?;
+        }
+        let tried = || -> io::Result<()> {
+            let above = std::fs::metadata(folder.path())?;
+            let mut nameless = tempfile::tempfile_in(folder.path())?;
+            nameless.set_permissions(Permissions::from_mode(self.mode))?;
+            nameless.write_all(&[0; PROBE_BYTES])?;
+            // In a folder like /tmp only the owner of a file or of the folder may replace it.
+            let me = geteuid().as_raw();
+            let mine = |file: &Metadata| me == 0 || file.uid() == me;
+            match std::fs::symlink_metadata(&path) {
+                Ok(present) if above.mode() & STICKY != 0 && !mine(&above) && !mine(&present) => {
+                    Err(io::ErrorKind::PermissionDenied.into())
+                }
+                _ => Ok(()),
+            }
+        };
+        tried().map_err(PushError::File)
+    }
+
+    /// The folder of the file, held open, and a path to the file in it. Refuses a file that is not ours.
+    fn place(&self, folders: &Folders) -> Result<(Folder, PathBuf), PushError> {
+        let name = self.path.file_name().ok_or(PushError::Definition { member: "path" })?;
+        let folder = folders.open(&self.path)?;
+        let path = folder.path().join(name);
+        match std::fs::symlink_metadata(&path) {
+            Ok(present) if present.is_dir() => Err(PushError::Occupied),
+            Ok(_) if !self.adopt && !mark(&path).exists() => Err(PushError::NotOwned),
+            _ => Ok((folder, path)),
+        }
     }
 
     /// Puts `value` in the file and signals its reader. On disk when this returns.
     pub(super) fn replace(&self, value: &Protected, folders: &Folders) -> Result<(), PushError> {
-        let name = self.path.file_name().ok_or(PushError::Definition { member: "path" })?;
-        let held = folders.open(&self.path)?;
+        let (held, path) = self.place(folders)?;
+        let (folder, mark) = (held.path(), mark(&path));
         let readers = match &self.signal {
             Some((pid_file, signal)) => Some((folders.open(pid_file)?, pid_file, *signal)),
             None => None,
         };
-        let folder = held.path();
-        let (path, mark) = (folder.join(name), folder.join(mark(name)));
-        let present = std::fs::symlink_metadata(&path).is_ok();
-        if present && !self.adopt && !mark.exists() {
-            return Err(PushError::NotOwned);
-        }
         let written = || -> io::Result<()> {
             // The mark first: a crash in between must not leave a file that is ours and not known to be.
             if !mark.exists() {
@@ -78,22 +107,20 @@ impl FileTarget {
         };
         written().map_err(PushError::File)?;
         match readers {
-            Some((folder, pid_file, signal)) => notify(&folder, pid_file, signal),
+            Some((folder, pid_file, signal)) => {
+                kill_process(reader(&folder, pid_file)?, signal).map_err(|_| PushError::Signal)
+            }
             None => Ok(()),
         }
     }
 }
 
 /// An empty file beside the target: `.NAME.turnlock`.
-fn mark(name: &OsStr) -> OsString {
+fn mark(path: &Path) -> PathBuf {
     let mut mark = OsString::from(".");
-    mark.push(name);
+    mark.push(path.file_name().unwrap_or_default());
     mark.push(".turnlock");
-    mark
-}
-
-fn dotted(path: &Path) -> bool {
-    path.components().any(|part| matches!(part, std::path::Component::ParentDir))
+    path.with_file_name(mark)
 }
 
 fn signal_of(name: &str) -> Result<Signal, PushError> {
@@ -107,7 +134,8 @@ fn signal_of(name: &str) -> Result<Signal, PushError> {
     }
 }
 
-fn notify(folder: &Folder, pid_file: &Path, signal: Signal) -> Result<(), PushError> {
+/// The process that a pid_file names, if the agent may signal it on that file's word.
+fn reader(folder: &Folder, pid_file: &Path) -> Result<Pid, PushError> {
     let path = folder.path().join(pid_file.file_name().ok_or(PushError::Definition { member: "pid_file" })?);
     // Not through a link, and never waiting for a pipe's other end.
     let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
@@ -123,7 +151,7 @@ fn notify(folder: &Folder, pid_file: &Path, signal: Signal) -> Result<(), PushEr
     if owner != 0 && owner != geteuid().as_raw() && of_process() != Some(owner) {
         return Err(PushError::Signal);
     }
-    kill_process(pid, signal).map_err(|_| PushError::Signal)
+    Ok(pid)
 }
 
 #[cfg(test)]
@@ -132,6 +160,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use turnlock_core::Protected;
+    use turnlock_core::rotation::{Failure, Reason};
 
     use super::super::{Folders, PushError};
     use super::FileTarget;
@@ -206,15 +235,38 @@ mod tests {
     }
 
     #[test]
-    fn definitions_that_cannot_work_are_refused() {
-        let parse = |path, mode, pid_file, signal| FileTarget::parse(path, mode, pid_file, signal, false);
-        assert!(parse("relative", "0600", None, None).is_err());
-        assert!(parse("/run/../etc/key", "0600", None, None).is_err());
-        assert!(parse("/run/key", "4755", None, None).is_err());
-        assert!(parse("/run/key", "rw", None, None).is_err());
-        assert!(parse("/run/key", "0600", None, Some("HUP")).is_err());
-        assert!(parse("/run/key", "0600", Some("/run/pid"), Some("KILL")).is_err());
-        assert!(parse("/run/key", "0600", Some("/run/../tmp/pid"), None).is_err());
+    fn what_would_be_in_the_way_is_found_without_leaving_anything() {
+        let folder = tempfile::tempdir().unwrap();
+        let reach = |path: &str, adopt| target(&folder.path().join(path), adopt).reach(&within(&folder));
+        reach("key", false).unwrap();
+        assert!(matches!(reach("none/key", false).map_err(|error| error.reason()), Err(Reason::Missing)));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        std::fs::write(folder.path().join("theirs"), "").unwrap();
+        assert!(matches!(reach("theirs", false), Err(PushError::NotOwned)));
+        reach("theirs", true).unwrap();
+        std::fs::create_dir(folder.path().join("taken")).unwrap();
+        assert!(matches!(reach("taken", true), Err(PushError::Occupied)));
+        // A file system that even root cannot write.
+        let target = target(std::path::Path::new("/proc/key"), false);
+        let refused = target.reach(&Folders::new(["/proc".into()])).unwrap_err();
+        assert_eq!(refused.reason().failure(), Failure::Local, "{refused}");
+    }
+
+    #[test]
+    fn a_reader_that_cannot_be_signalled_is_found_before_the_file_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, pid_file) = (folder.path().join("key"), folder.path().join("pid"));
+        let target = FileTarget::parse(path.to_str().unwrap(), "600", pid_file.to_str(), None, false).unwrap();
+        assert!(matches!(target.reach(&within(&folder)), Err(PushError::Signal)));
+        let mut reader = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        std::fs::write(&pid_file, reader.id().to_string()).unwrap();
+        let found = target.reach(&within(&folder));
+        let running = reader.try_wait().unwrap().is_none();
+        reader.kill().unwrap();
+        reader.wait().unwrap();
+        found.unwrap();
+        assert!(running, "trying it sent a signal");
+        assert!(matches!(target.reach(&within(&folder)), Err(PushError::Signal)));
     }
 
     #[test]

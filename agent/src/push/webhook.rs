@@ -43,12 +43,24 @@ struct Answer {
     acknowledged_version: u64,
 }
 
+/// Statuses that a proxy gives for an endpoint that is not there.
+const ABSENT: [u16; 3] = [502, 503, 504];
+
 impl Webhook<'_> {
+    /// Whether somebody answers there, over TLS that proves who it is. Asks with OPTIONS, which changes nothing and carries
+    /// nothing; whatever is answered to it, a POST may be understood.
+    pub(super) async fn reach(&self) -> Result<(), PushError> {
+        let (client, url) = self.client().await?;
+        let response =
+            client.request(reqwest::Method::OPTIONS, url).send().await.map_err(|_| PushError::Unreachable)?;
+        match response.status().as_u16() {
+            status if ABSENT.contains(&status) => Err(PushError::Refused { status }),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) async fn push(&self, payload: &Payload, now: i64) -> Result<Acknowledgement, PushError> {
-        let url = reqwest::Url::parse(self.url).map_err(|_| PushError::Definition { member: "url" })?;
-        let addresses = allowed_addresses(&url).await?;
-        // The connection goes to the addresses that were judged: asking for the name again could give others.
-        let client = self.client(url.host_str().unwrap_or_default(), &addresses)?;
+        let (client, url) = self.client().await?;
         let message = Message {
             secret: &payload.secret,
             field: &payload.field,
@@ -81,22 +93,24 @@ impl Webhook<'_> {
         }
     }
 
-    fn client(&self, host: &str, addresses: &[SocketAddr]) -> Result<reqwest::Client, PushError> {
-        let invalid = PushError::Definition { member: "ca_file" };
+    /// A client that connects to the addresses that were judged and to no others: asking for the name again could give some.
+    async fn client(&self) -> Result<(reqwest::Client, reqwest::Url), PushError> {
+        let url = reqwest::Url::parse(self.url).map_err(|_| PushError::Definition { member: "url" })?;
+        let addresses = allowed_addresses(&url).await?;
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .timeout(TIMEOUT)
-            .resolve_to_addrs(host, addresses);
+            .resolve_to_addrs(url.host_str().unwrap_or_default(), &addresses);
         if let Some(ca_file) = self.ca_file {
             let roots = std::fs::read(ca_file).ok().and_then(|pem| reqwest::Certificate::from_pem_bundle(&pem).ok());
             match roots {
                 Some(roots) if !roots.is_empty() => builder = builder.tls_certs_only(roots),
-                _ => return Err(invalid),
+                _ => return Err(PushError::Authority),
             }
         }
-        builder.build().map_err(|_| invalid)
+        Ok((builder.build().map_err(|_| PushError::Authority)?, url))
     }
 }
 
@@ -241,6 +255,34 @@ mod tests {
         let header = line.split_once(": ").unwrap().1;
         assert!(verify(KEY, header, body.as_bytes(), 1_010, Duration::from_secs(60)));
         assert!(body.contains("tlk_canary_pushed") && body.contains("\"version\":4"));
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_is_there_when_it_answers_whatever_that_is_except_that_it_is_not() {
+        let reach = async |answer: &str| {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}/hook", listener.local_addr().unwrap());
+            let answer = format!("HTTP/1.1 {answer} X\r\ncontent-length: 0\r\n\r\n");
+            let serving = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4096];
+                let length = stream.read(&mut request).await.unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                String::from_utf8_lossy(&request[..length]).into_owned()
+            });
+            let found = Webhook { url: &url, signing_key: KEY, ca_file: None }.reach().await;
+            let request = serving.await.unwrap().to_lowercase();
+            assert!(request.starts_with("options /hook ") && !request.contains("turnlock-signature"), "{request}");
+            found
+        };
+        for answer in ["200", "204", "405", "501", "500", "401"] {
+            reach(answer).await.unwrap();
+        }
+        assert!(matches!(reach("503").await, Err(PushError::Refused { status: 503 })));
+        let gone = Webhook { url: "http://127.0.0.1:1/", signing_key: KEY, ca_file: None };
+        assert!(matches!(gone.reach().await, Err(PushError::Unreachable)));
+        let unsigned = Webhook { url: "https://127.0.0.1:1/", signing_key: KEY, ca_file: Some("/nowhere.pem") };
+        assert!(matches!(unsigned.reach().await, Err(PushError::Authority)));
     }
 
     #[tokio::test]

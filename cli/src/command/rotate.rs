@@ -1,5 +1,7 @@
 //! `turnlock rotate`: define rotations, run them, look at their history, decide about attempts that failed.
 
+mod history;
+
 use http::Method;
 use serde_json::{Value, json};
 use turnlock_agent::{Call, Client};
@@ -9,7 +11,6 @@ use crate::args::{Connection, OutputArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::fields::{Machine, Source as _};
-use crate::output::{Format, Output};
 
 /// Arguments of `turnlock rotate`.
 #[derive(Debug, clap::Args)]
@@ -158,7 +159,7 @@ impl RotateArgs {
                 let reply = put(&client, "resume", &name, &json!({})).await?;
                 output.done(&reply, "Success! The attempt goes on")?;
             }
-            Verb::History(name) => history(&client, &name, &output).await?,
+            Verb::History(name) => history::show(&client, trimmed(&name.name), &output).await?,
         }
         Ok(Exit::Done)
     }
@@ -178,23 +179,4 @@ fn keys(reply: &turnlock_agent::Reply) -> Result<Vec<String>, Failure> {
         keys: Vec<String>,
     }
     Ok(reply.data_as::<Keys>()?.keys)
-}
-
-async fn history(client: &Client, name: &Name, output: &Output) -> Result<(), Failure> {
-    let reply = client.read(&path("history", name)).await?;
-    let Some(data) = reply.data() else { return Err(Failure::remote("the server's answer holds no data")) };
-    if output.format != Format::Table {
-        return output.document(data.get());
-    }
-    let data: Value = reply.data_as()?;
-    let text = |attempt: &Value, member: &str| match attempt.get(member) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) => number.to_string(),
-        _ => String::from("-"),
-    };
-    let row = |attempt: &Value| {
-        ["started", "state", "step", "version", "failure", "cause"].map(|member| text(attempt, member)).to_vec()
-    };
-    let attempts = data.get("attempts").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    output.table(&["Started", "State", "Step", "Version", "Failure", "Cause"], attempts.iter().map(row).collect())
 }

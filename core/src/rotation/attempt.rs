@@ -7,6 +7,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::obstacle::{Obstacle, Reason, note};
 use super::{Rotator, Step};
 
 /// How long a claim holds without a report. A worker reports at least this often, or another one takes over.
@@ -61,6 +62,9 @@ pub struct Attempt {
     pub cause: String,
     /// What happened, oldest first.
     pub records: Vec<StepRecord>,
+    /// Which targets were in the way, and why; what was seen last comes last.
+    #[serde(default)]
+    pub obstacles: Vec<Obstacle>,
 }
 
 /// Who works on an attempt.
@@ -165,13 +169,31 @@ impl Attempt {
             finished: None,
             cause,
             records: Vec::new(),
+            obstacles: Vec::new(),
         }
     }
 
     /// Whether a worker may take it now.
     pub fn is_due(&self, now: DateTime<Utc>) -> bool {
-        let free = self.claim.as_ref().is_none_or(|claim| claim.until <= now);
-        self.state == State::Running && self.not_before <= now && free
+        self.due_at().is_some_and(|due| due <= now)
+    }
+
+    /// When a worker may take it, unless something else happens before; `None` when that is for a person to decide.
+    pub fn due_at(&self) -> Option<DateTime<Utc>> {
+        let free = self.claim.as_ref().map_or(self.not_before, |claim| claim.until);
+        (self.state == State::Running).then(|| self.not_before.max(free))
+    }
+
+    /// Whether it failed before it had changed anything: then the next run may begin in its place.
+    pub fn failed_without_effect(&self) -> bool {
+        self.state == State::Failed && self.version.is_none()
+    }
+
+    /// The row with what the current step found in its way.
+    #[must_use]
+    pub fn hindered_by(mut self, found: &[(String, Reason)], now: DateTime<Utc>) -> Self {
+        note(&mut self.obstacles, self.step, found, now);
+        self
     }
 
     /// The row after `agent` has claimed it: a higher epoch, so that whoever held it before is fenced off.
@@ -276,7 +298,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::{Rotator, Step};
-    use super::{Attempt, CLAIM, Failure, Outcome, Refused, State};
+    use super::{Attempt, CLAIM, Failure, Outcome, Reason, Refused, State};
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000, 0).unwrap()
@@ -325,6 +347,28 @@ mod tests {
     #[test]
     fn a_wrong_definition_is_not_tried_again() {
         assert_eq!(attempt().next(&Outcome::Failed(Failure::Misconfigured), 1, now()).state, State::Failed);
+    }
+
+    #[test]
+    fn a_target_in_the_way_is_named_once_for_each_reason_and_counted() {
+        let app = |reason| [("app".to_owned(), reason)];
+        let mut row = attempt();
+        for (second, reason) in [Reason::Missing, Reason::Missing, Reason::Forbidden].into_iter().enumerate() {
+            row = row.hindered_by(&app(reason), now() + TimeDelta::seconds(second as i64));
+        }
+        let [missing, forbidden] = &row.obstacles[..] else { panic!("{:?}", row.obstacles) };
+        assert_eq!((missing.times, missing.last - missing.first), (2, TimeDelta::seconds(1)));
+        assert_eq!((forbidden.times, forbidden.failure), (1, Failure::Local));
+        let many: Vec<_> = (0..500).map(|number| (format!("target {number}"), Reason::Unreachable)).collect();
+        assert_eq!(row.hindered_by(&many, now() + CLAIM).obstacles.len(), 64);
+    }
+
+    #[test]
+    fn a_failure_is_without_effect_until_there_is_a_version() {
+        let failed = |row: Attempt| row.next(&Outcome::Failed(Failure::Misconfigured), 1, now());
+        assert!(failed(attempt()).failed_without_effect());
+        assert!(!failed(Attempt { version: Some(2), ..attempt() }).failed_without_effect());
+        assert!(!attempt().failed_without_effect());
     }
 
     proptest! {

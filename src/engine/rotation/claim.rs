@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use turnlock_core::Protected;
-use turnlock_core::rotation::{Attempt, Failure, Outcome, Refused, Rotation, State, Step};
+use turnlock_core::rotation::{Attempt, Failure, Outcome, Reason, Refused, Rotation, State, Step};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -23,8 +23,16 @@ use crate::response::{Json, Response};
 
 /// Fields of a claim and of a report.
 const CLAIM_FIELDS: [&str; 2] = ["agent", "pool"];
-const REPORT_FIELDS: [&str; 8] =
-    ["attempt", "epoch", "step", "outcome", "failure", "duration_ms", "value", "acknowledged"];
+const REPORT_FIELDS: [&str; 9] =
+    ["attempt", "epoch", "step", "outcome", "failure", "duration_ms", "value", "acknowledged", "obstacles"];
+
+/// A target that was in the way of a step, as an agent reports it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reported {
+    target: String,
+    reason: Reason,
+}
 
 /// What an agent needs for one step.
 #[derive(Serialize)]
@@ -53,8 +61,9 @@ pub(super) async fn claim(call: &Call) -> Result<Response, Error> {
         let open = load::<Attempt>(&call.mount.view, &open_path(&name)).await?;
         let claimed = match open {
             Some((attempt, record)) if attempt.is_due(now) => take(call, &name, attempt, &record, &agent, now).await?,
-            None if stored.is_due(now) => {
-                begin(call, &name, &stored, &definition, "schedule", Some(&agent), now).await?
+            open if may_begin(open.as_ref()) && stored.is_due(now) => {
+                let from = From { stored: &stored, definition: &definition, open };
+                begin(call, &name, from, "schedule", Some(&agent), now).await?
             }
             _ => None,
         };
@@ -87,7 +96,14 @@ pub(super) async fn report(call: &Call) -> Result<Response, Error> {
     let (stored, _) = load::<Stored>(&call.mount.view, &definition_path(name)).await?.ok_or(Error::NotFound)?;
 
     let now = call.parts.clock.now();
-    let mut attempt = attempt;
+    let found: Vec<_> = fields
+        .typed::<Vec<Reported>>("obstacles")?
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|found| stored.rotation.targets.iter().any(|known| known.name == found.target))
+        .map(|found| (found.target, found.reason))
+        .collect();
+    let mut attempt = attempt.hindered_by(&found, now);
     for target in fields.list("acknowledged")?.unwrap_or_default() {
         if stored.rotation.targets.iter().any(|known| known.name == target) && !attempt.acknowledged.contains(&target) {
             attempt.acknowledged.push(target);
@@ -151,17 +167,31 @@ fn patch(field: &str, value: &Protected) -> Result<Zeroizing<String>, Error> {
     Ok(patch)
 }
 
+/// What a new attempt begins from.
+pub(super) struct From<'a> {
+    pub(super) stored: &'a Stored,
+    /// The record that `stored` is in.
+    pub(super) definition: &'a Record,
+    /// The attempt that is open, for which [`may_begin`] holds.
+    pub(super) open: Option<(Attempt, Record)>,
+}
+
+/// Whether a new attempt may begin beside the open one: not while that may still have an effect.
+pub(super) fn may_begin(open: Option<&(Attempt, Record)>) -> bool {
+    open.is_none_or(|(attempt, _)| attempt.failed_without_effect())
+}
+
 /// A new attempt, claimed by `agent` if one is given. `None` when somebody else began one first.
 pub(super) async fn begin(
     call: &Call,
     name: &str,
-    stored: &Stored,
-    definition: &Record,
+    from: From<'_>,
     cause: &str,
     agent: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<Option<Attempt>, Error> {
     let id = Uuid::new_v4().to_string();
+    let From { stored, definition, open } = from;
     let attempt = Attempt::begin(id, name.to_owned(), &stored.rotation.rotator, cause.to_owned(), now);
     let attempt = match agent {
         Some(agent) => attempt.claimed(agent, now).map_err(refused)?,
@@ -171,7 +201,14 @@ pub(super) async fn begin(
     let considered = Stored { considered: now, ..stored.clone() };
     changes.require(&call.mount.view, &definition_path(name), definition.revision);
     changes.put(&call.mount.view, &definition_path(name), &encode(&considered)?);
-    changes.create(&call.mount.view, &open_path(name), &encode(&attempt)?);
+    match open {
+        Some((ended, record)) => {
+            changes.require(&call.mount.view, &open_path(name), record.revision);
+            changes.put(&call.mount.view, &open_path(name), &encode(&attempt)?);
+            changes.create(&call.mount.view, &ended_path(name, &ended), &encode(&ended)?);
+        }
+        None => changes.create(&call.mount.view, &open_path(name), &encode(&attempt)?),
+    }
     won(call.parts.barrier.commit(changes).await, attempt)
 }
 

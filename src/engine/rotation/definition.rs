@@ -160,25 +160,10 @@ fn check_targets(targets: &[Target]) -> Result<(), Error> {
     }
     for (index, target) in targets.iter().enumerate() {
         let twice = targets.iter().take(index).any(|other| other.name == target.name);
-        if target.name.is_empty() || twice {
-            return Err(Error::invalid("every target needs a name of its own"));
+        if twice {
+            return Err(Error::invalid(format!("target {}: another one has the same name", index + 1)));
         }
-        match &target.place {
-            Place::Webhook { url, signing_key, .. } => {
-                if !(url.starts_with("https://") || url.starts_with("http://")) {
-                    return Err(Error::invalid("the url of a webhook must start with https:// or http://"));
-                }
-                if signing_key.0.len() < 16 {
-                    return Err(Error::invalid("the signing_key of a webhook needs at least 16 characters"));
-                }
-            }
-            Place::File { path, mode, .. } => {
-                let bits = u32::from_str_radix(mode, 8).ok().filter(|bits| bits & !0o777 == 0);
-                if !path.starts_with('/') || bits.is_none() {
-                    return Err(Error::invalid("a file needs an absolute path and a mode in octal, as in \"0600\""));
-                }
-            }
-        }
+        target.check().map_err(|fault| Error::invalid(format!("target {}: {fault}", index + 1)))?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use turnlock_core::rotation::Attempt;
 
-use super::claim::{begin, commit, refused, store};
+use super::claim::{From, begin, commit, may_begin, refused, store};
 use super::{Stored, definition_path, encode, load, name, open_path};
 use crate::barrier::Changes;
 use crate::engine::Call;
@@ -19,7 +19,12 @@ pub(super) async fn run(call: &Call) -> Result<Response, Error> {
         load::<Stored>(&call.mount.view, &definition_path(name)).await?.ok_or(Error::NotFound)?;
     let cause = call.caller()?.entry.display_name.clone();
     let now = call.parts.clock.now();
-    match begin(call, name, &stored, &definition, &cause, None, now).await? {
+    let open = load::<Attempt>(&call.mount.view, &open_path(name)).await?;
+    let begun = match may_begin(open.as_ref()) {
+        true => begin(call, name, From { stored: &stored, definition: &definition, open }, &cause, None, now).await?,
+        false => None,
+    };
+    match begun {
         Some(attempt) => Response::data(&json!({ "attempt": attempt.id })),
         None => Err(Error::invalid("an attempt is open already: see its history, then abort or resume it")),
     }

@@ -1,0 +1,127 @@
+//! What stood between a rotation and one of its targets: a closed list of reasons, so that nothing which a target answered
+//! and no value can get into a history.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Failure, Step};
+
+/// Most obstacles kept in one attempt; those that are longest gone go first.
+pub(super) const MAX_OBSTACLES: usize = 64;
+
+/// Why a target could not be given a new version, or would not take one. The text is for people, and all that is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Reason {
+    /// A webhook is not there, or does not answer in time.
+    #[error("no connection, or no answer in time")]
+    Unreachable,
+    /// A webhook answered that it will not.
+    #[error("it answered with status {status}")]
+    Answered {
+        /// The status of HTTP.
+        status: u16,
+    },
+    /// A webhook's answer is no acknowledgement.
+    #[error("its answer acknowledges another version, or does not end")]
+    Malformed,
+    /// Nothing may be sent to a webhook's address.
+    #[error("nothing may be sent to its address: plain HTTP goes to this machine only, and nothing to link-local ones")]
+    Address,
+    /// The authority's certificate is missing.
+    #[error("its ca_file cannot be read, or holds no certificate")]
+    Authority,
+    /// The file is out of the agent's reach.
+    #[error("it lies in no folder that the agent was given (-target-dir, or target_dirs in the stanza agent)")]
+    Folder,
+    /// The file's folder is missing.
+    #[error("its folder does not exist")]
+    Missing,
+    /// The file's folder is closed to the agent.
+    #[error("the agent's user may not write in its folder")]
+    Forbidden,
+    /// The file's folder cannot be changed by anybody.
+    #[error("its file system is read-only")]
+    ReadOnly,
+    /// The file has no room.
+    #[error("its file system is full")]
+    Full,
+    /// The place of the file is taken.
+    #[error("a folder is in its place")]
+    Occupied,
+    /// The file is somebody else's.
+    #[error("a file that turnlock did not write is in its place: set adopt to take it over")]
+    NotOwned,
+    /// The file cannot be written for a reason that is not in this list.
+    #[error("the system refused to write it; the agent's log has the cause")]
+    System,
+    /// Nobody can be told of the file.
+    #[error("its pid_file is missing, names no process that the agent may signal, or belongs to another user")]
+    Signal,
+    /// The definition cannot work.
+    #[error("its definition is not valid for this agent")]
+    Definition,
+}
+
+impl Reason {
+    /// The class of the failure: whether trying again can help.
+    pub fn failure(self) -> Failure {
+        match self {
+            Self::Unreachable => Failure::Unreachable,
+            Self::Answered { .. } => Failure::Refused,
+            Self::Malformed => Failure::Malformed,
+            Self::Missing | Self::Forbidden | Self::ReadOnly | Self::Full | Self::System | Self::Signal => {
+                Failure::Local
+            }
+            Self::Address | Self::Authority | Self::Folder | Self::Occupied | Self::NotOwned | Self::Definition => {
+                Failure::Misconfigured
+            }
+        }
+    }
+}
+
+/// That one target was in the way of one step, once or again and again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Obstacle {
+    /// Name of the target.
+    pub target: String,
+    /// The step that it was in the way of.
+    pub step: Step,
+    /// The class.
+    pub failure: Failure,
+    /// The text of a [`Reason`].
+    pub reason: String,
+    /// When this was found first.
+    pub first: DateTime<Utc>,
+    /// When it was found last.
+    pub last: DateTime<Utc>,
+    /// How often in all.
+    pub times: u32,
+}
+
+/// Puts what was found at `now` in `step` into `obstacles`: the same again is counted, not repeated.
+pub(super) fn note(obstacles: &mut Vec<Obstacle>, step: Step, found: &[(String, Reason)], now: DateTime<Utc>) {
+    for (target, reason) in found {
+        let text = reason.to_string();
+        let known =
+            obstacles.iter_mut().find(|known| known.step == step && known.target == *target && known.reason == text);
+        match known {
+            Some(known) => {
+                known.last = now;
+                known.times = known.times.saturating_add(1);
+            }
+            None => obstacles.push(Obstacle {
+                target: target.clone(),
+                step,
+                failure: reason.failure(),
+                reason: text,
+                first: now,
+                last: now,
+                times: 1,
+            }),
+        }
+    }
+    obstacles.sort_by_key(|obstacle| obstacle.last);
+    let surplus = obstacles.len().saturating_sub(MAX_OBSTACLES);
+    obstacles.drain(..surplus);
+}
