@@ -100,19 +100,7 @@ async fn psql_keeps_its_terminal_and_its_password_is_masked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_z_gives_the_terminal_back_to_the_shell_and_fg_goes_on() {
     let instance = with_password().await;
-    let (mut terminal, slave) = pty_process::open().unwrap();
-    terminal.resize(pty_process::Size::new(40, 120)).unwrap();
-    let mut shell = pty_process::Command::new("bash")
-        .args(["--norc", "--noprofile", "-i"])
-        .env_clear()
-        .env("PATH", crate::harness::on_path())
-        .env("HOME", instance.dir.path())
-        .env("PS1", "shell> ")
-        .env("TERM", "dumb")
-        .env("VAULT_ADDR", &instance.address)
-        .env("VAULT_TOKEN", &instance.root)
-        .spawn(slave)
-        .unwrap();
+    let (mut terminal, mut shell) = shell(&instance);
     let mut seen = String::new();
     let program = "while read line; do echo \"read <$line> $P\"; done";
     expect(&mut terminal, &mut seen, "shell> ").await;
@@ -143,6 +131,72 @@ async fn ctrl_z_gives_the_terminal_back_to_the_shell_and_fg_goes_on() {
     terminal.write_all(b"exit\r").await.unwrap();
     tokio::time::timeout(PATIENCE, shell.wait()).await.expect("the shell ends").unwrap();
     assert!(!seen.contains("canary"), "{seen}");
+}
+
+/// In the background the terminal is the shell's: setting or reading it there had the shell stop us, while the program
+/// ran on with nobody to take its output.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_background_the_program_runs_and_the_terminal_stays_the_shells() {
+    let instance = with_password().await;
+    let (mut terminal, mut shell) = shell(&instance);
+    let mut seen = String::new();
+    expect(&mut terminal, &mut seen, "shell> ").await;
+    let program = "until test -e go; do sleep 0.02; done; rm go; echo \"saw $P\"";
+    let program = format!(
+        "while :; do {program}; while read line; do echo \"read <$line> $P\"; test $line != w || break; done; done"
+    );
+    let run = format!("turnlock run --env P=secret/app/db#password -- sh -c '{program}' &\r");
+    terminal.write_all(run.as_bytes()).await.unwrap();
+    expect(&mut terminal, &mut seen, "shell> ").await;
+    for round in 0..2 {
+        seen.clear();
+        terminal.write_all(b"> go\r").await.unwrap();
+        expect(&mut terminal, &mut seen, "saw ***").await;
+        // Long enough to be found in the background more than once, and typed to the shell.
+        for _ in 0..4 {
+            seen.clear();
+            terminal.write_all(b"sleep 0.1; echo answer-$((40 + 2)); jobs\r").await.unwrap();
+            expect(&mut terminal, &mut seen, "answer-42").await;
+            expect(&mut terminal, &mut seen, "Running").await;
+        }
+        seen.clear();
+        terminal.write_all(b"fg\r").await.unwrap();
+        expect(&mut terminal, &mut seen, "turnlock run").await;
+        terminal.write_all(format!("a{round}\r").as_bytes()).await.unwrap();
+        expect(&mut terminal, &mut seen, &format!("read <a{round}> ***")).await;
+        terminal.write_all(b"w\r").await.unwrap();
+        expect(&mut terminal, &mut seen, "read <w> ***").await;
+        seen.clear();
+        terminal.write_all(b"\x1a").await.unwrap();
+        expect(&mut terminal, &mut seen, "Stopped").await;
+        seen.clear();
+        terminal.write_all(b"bg\r").await.unwrap();
+        expect(&mut terminal, &mut seen, "turnlock run").await;
+    }
+    terminal.write_all(b"kill %1\r").await.unwrap();
+    expect(&mut terminal, &mut seen, "shell> ").await;
+    terminal.write_all(b"wait; exit\r").await.unwrap();
+    tokio::time::timeout(PATIENCE, shell.wait()).await.expect("the shell ends").unwrap();
+    assert!(!seen.contains("canary"), "{seen}");
+}
+
+/// A shell with jobs on a terminal of its own, with turnlock on its path.
+fn shell(instance: &Instance) -> (pty_process::Pty, tokio::process::Child) {
+    let (terminal, slave) = pty_process::open().unwrap();
+    terminal.resize(pty_process::Size::new(40, 120)).unwrap();
+    let shell = pty_process::Command::new("bash")
+        .args(["--norc", "--noprofile", "-i"])
+        .env_clear()
+        .env("PATH", crate::harness::on_path())
+        .env("HOME", instance.dir.path())
+        .env("PS1", "shell> ")
+        .env("TERM", "dumb")
+        .env("VAULT_ADDR", &instance.address)
+        .env("VAULT_TOKEN", &instance.root)
+        .current_dir(instance.dir.path())
+        .spawn(slave)
+        .unwrap();
+    (terminal, shell)
 }
 
 /// Reads from the terminal until `wanted` shows.

@@ -24,13 +24,16 @@ use zeroize::Zeroizing;
 
 use crate::mask::{Masker, Patterns, TooMany};
 use pump::Pumps;
-use terminal::{Keys, RawTerminal};
+use terminal::Typing;
 
 /// Turnlock's own credentials, which the program must not inherit.
 const OWN_TOKENS: [&str; 2] = ["TURNLOCK_TOKEN", "VAULT_TOKEN"];
 
 /// After this pause of a terminal's stream, what may be a prompt is shown.
 const PROMPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often is looked whether a shell has brought us to the foreground, of which it tells nobody who was not stopped.
+const FOREGROUND_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Passed on to the program.
 const FORWARDED: [Signal; 6] = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2];
@@ -169,12 +172,12 @@ async fn on_terminal(command: Command, patterns: &Arc<Patterns>, mut signals: Si
     if let Some(size) = terminal::size() {
         pty.resize(size).map_err(failed)?;
     }
-    let typing = io::stdin().is_terminal();
-    if typing {
+    let reads_ours = io::stdin().is_terminal();
+    if reads_ours {
         terminal::copy_settings(&pty);
     }
     let mut command = pty_process::Command::from(command);
-    if !typing {
+    if !reads_ours {
         command = command.stdin(Stdio::inherit());
     }
     if !io::stdout().is_terminal() {
@@ -190,14 +193,13 @@ async fn on_terminal(command: Command, patterns: &Arc<Patterns>, mut signals: Si
     })?;
     let of_program = pty.as_fd().try_clone_to_owned().map_err(RunError::Terminal)?;
     let (from_program, writer) = pty.into_split();
-    // From here to the end of this function the terminal is raw; dropping the guard restores it, whatever happens.
-    let raw = typing.then(RawTerminal::enter).transpose().map_err(RunError::Terminal)?;
-    let keys = typing.then(Keys::listen).transpose().map_err(RunError::Terminal)?;
+    // From here to the end of this function the terminal may be raw; dropping this restores it, whatever happens.
+    let typing = reads_ours.then(Typing::begin).transpose().map_err(RunError::Terminal)?.flatten();
     let mut pumps = pumps_of(&mut child, patterns)?;
     let masker = Masker::new(patterns);
     let shown = if io::stdout().is_terminal() { ours(io::stdout())? } else { ours(io::stderr())? };
     pumps.start(from_program, shown, masker, Some(PROMPT_PAUSE));
-    let mut terminal = Some(Terminal { writer, of_program, keys, raw });
+    let mut terminal = Some(Terminal { writer, of_program, reads_ours, typing });
     let code = signals.until_exit(&mut child, false, &mut terminal).await;
     pumps.finish(signals.until_told_to_end()).await;
     code
@@ -234,14 +236,17 @@ struct Signals {
 enum Received {
     Forward(Signal),
     Resized,
+    Continued,
 }
 
 /// The terminal that the program has, and ours.
 struct Terminal {
     writer: OwnedWritePty,
     of_program: OwnedFd,
-    keys: Option<Keys>,
-    raw: Option<RawTerminal>,
+    /// Whether the program gets what is typed at ours.
+    reads_ours: bool,
+    /// While we are in the foreground.
+    typing: Option<Typing>,
 }
 
 impl Signals {
@@ -249,7 +254,11 @@ impl Signals {
         let (sender, received) = mpsc::channel(16);
         let mut listeners = JoinSet::new();
         let forwarded = FORWARDED.map(|number| (SignalKind::from_raw(number.as_raw()), Received::Forward(number)));
-        for (kind, meaning) in forwarded.into_iter().chain([(SignalKind::window_change(), Received::Resized)]) {
+        let of_terminal = [
+            (SignalKind::window_change(), Received::Resized),
+            (SignalKind::from_raw(Signal::CONT.as_raw()), Received::Continued),
+        ];
+        for (kind, meaning) in forwarded.into_iter().chain(of_terminal) {
             let mut stream = signal(kind)?;
             let sender = sender.clone();
             listeners.spawn(async move {
@@ -289,6 +298,9 @@ impl Signals {
                     Received::Resized => if let Some(terminal) = &*terminal {
                         terminal.resize();
                     },
+                    Received::Continued => if let Some(terminal) = &mut *terminal {
+                        terminal.take_if_ours();
+                    },
                 },
                 Some(typed) = next_keys(terminal) => if let Some(terminal) = &mut *terminal {
                     let stop = pid.and_then(|pid| terminal::stop_key(&terminal.of_program, pid, &typed));
@@ -299,11 +311,12 @@ impl Signals {
                         _ = terminal.writer.write_all(typed) => {}
                         status = child.wait() => return Ok(code_of(status.map_err(RunError::Start)?)),
                     }
-                    if let (Some(_), Some(raw)) = (stop, &terminal.raw) {
+                    if stop.is_some() {
                         // The key would not stop it: its terminal belongs to no shell that could continue it.
                         forward(recipient, Signal::STOP);
-                        raw.suspend();
-                        terminal.resize();
+                        terminal.typing = None;
+                        terminal::stop_ourselves();
+                        terminal.take_if_ours();
                         forward(recipient, Signal::CONT);
                     }
                 },
@@ -319,10 +332,40 @@ impl Terminal {
             let _ = self.writer.resize(size);
         }
     }
+
+    /// Takes what is typed if the foreground is ours; leaves our terminal alone otherwise.
+    fn take_if_ours(&mut self) {
+        self.typing = match self.typing.take() {
+            Some(typing) => typing.again(),
+            None if self.reads_ours => Typing::begin().ok().flatten(),
+            None => None,
+        };
+        if self.typing.is_some() {
+            // Only the foreground is told of a new size.
+            self.resize();
+        }
+    }
+
+    /// What is typed next. In the background, waits for the foreground first.
+    async fn typed(&mut self) -> Zeroizing<Vec<u8>> {
+        loop {
+            match &mut self.typing {
+                Some(typing) => match typing.next().await {
+                    Some(typed) => return typed,
+                    None => self.typing = None,
+                },
+                None if self.reads_ours => {
+                    tokio::time::sleep(FOREGROUND_INTERVAL).await;
+                    self.take_if_ours();
+                }
+                None => std::future::pending().await,
+            }
+        }
+    }
 }
 
 async fn next_keys(terminal: &mut Option<Terminal>) -> Option<Zeroizing<Vec<u8>>> {
-    terminal.as_mut()?.keys.as_mut()?.next().await
+    Some(terminal.as_mut()?.typed().await)
 }
 
 fn forward(recipient: Option<Recipient>, number: Signal) {

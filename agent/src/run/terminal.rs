@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use pty_process::Size;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Signal, kill_current_process_group};
+use rustix::process::{Pid, Signal, getpgrp, kill_current_process_group};
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
 };
@@ -22,8 +22,21 @@ pub(super) fn size() -> Option<Size> {
     (size.ws_row > 0 && size.ws_col > 0).then(|| Size::new(size.ws_row, size.ws_col))
 }
 
-/// Gives `pty` the settings of our terminal: erase key, flow control and the like.
+/// Whether the terminal that we read from is ours to read and to set: from the background, either would stop us, and what
+/// is typed is the shell's. Where it is not the terminal of our session (as under `su -c`), nobody can take it away.
+fn in_foreground() -> bool {
+    match tcgetpgrp(io::stdin()) {
+        Ok(foreground) => foreground == getpgrp(),
+        Err(error) => error == rustix::io::Errno::NOTTY,
+    }
+}
+
+/// Gives `pty` the settings of our terminal: erase key, flow control and the like. In the background they are those of the
+/// shell's own editing, of no use to a program.
 pub(super) fn copy_settings(pty: impl AsFd) {
+    if !in_foreground() {
+        return;
+    }
     if let Ok(settings) = tcgetattr(io::stdin()) {
         // Without them the program has the system's defaults, which are nearly always the same.
         let _ = tcsetattr(pty, OptionalActions::Now, &settings);
@@ -42,15 +55,48 @@ pub(super) fn stop_key(of_program: impl AsFd, program: Pid, typed: &[u8]) -> Opt
     typed.iter().position(|byte| *byte == key)
 }
 
-/// Our terminal in raw mode: keys go to the program as they are. Restored when dropped, so also by a panic; signals
-/// are forwarded and do not end us.
-pub(super) struct RawTerminal {
+/// What is typed, for as long as the foreground is ours. The terminal is raw meanwhile: keys go to the program as they are.
+pub(super) struct Typing {
+    // Before the other, so that nobody reads any more when the terminal is as it was.
+    keys: Keys,
+    raw: RawTerminal,
+}
+
+impl Typing {
+    /// `None` in the background.
+    pub(super) fn begin() -> io::Result<Option<Self>> {
+        if !in_foreground() {
+            return Ok(None);
+        }
+        let raw = RawTerminal::enter()?;
+        Ok(Some(Self { keys: Keys::listen()?, raw }))
+    }
+
+    /// The same after a pause in which a shell may have set the terminal for itself; what has been typed since is kept.
+    pub(super) fn again(self) -> Option<Self> {
+        (in_foreground() && self.raw.make_raw().is_ok()).then_some(self)
+    }
+
+    /// `None` once the terminal is gone or somebody else's.
+    pub(super) async fn next(&mut self) -> Option<Zeroizing<Vec<u8>>> {
+        self.keys.typed.recv().await
+    }
+}
+
+/// Stops our whole group, as the terminal would have done had it not been raw. Returns once we are continued, or at once
+/// where no shell is that could do so.
+pub(super) fn stop_ourselves() {
+    let _ = kill_current_process_group(Signal::TSTP);
+}
+
+/// Our terminal in raw mode. Restored when dropped, so also by a panic; signals are forwarded and do not end us.
+struct RawTerminal {
     terminal: OwnedFd,
     before: Termios,
 }
 
 impl RawTerminal {
-    pub(super) fn enter() -> io::Result<Self> {
+    fn enter() -> io::Result<Self> {
         let terminal = io::stdin().as_fd().try_clone_to_owned()?;
         let before = tcgetattr(&terminal)?;
         let terminal = Self { terminal, before };
@@ -63,37 +109,27 @@ impl RawTerminal {
         raw.make_raw();
         Ok(tcsetattr(&self.terminal, OptionalActions::Now, &raw)?)
     }
-
-    fn restore(&self) {
-        let _ = tcsetattr(&self.terminal, OptionalActions::Drain, &self.before);
-    }
-
-    /// Gives the terminal back to the shell and stops our whole group, as the terminal would have done had it not been raw.
-    /// Returns once we are continued, or at once where no shell is that could do so.
-    pub(super) fn suspend(&self) {
-        self.restore();
-        let _ = kill_current_process_group(Signal::TSTP);
-        // In the background this stops us again, until we are brought to the foreground.
-        let _ = self.make_raw();
-    }
 }
 
 impl Drop for RawTerminal {
     fn drop(&mut self) {
-        self.restore();
+        // A shell that took it has set it for itself.
+        if in_foreground() {
+            let _ = tcsetattr(&self.terminal, OptionalActions::Drain, &self.before);
+        }
     }
 }
 
 /// What is typed, read by a thread that ends when this is dropped. Reading through tokio would leave a thread in
 /// `read` that takes the next key from the shell after us.
-pub(super) struct Keys {
+struct Keys {
     typed: mpsc::Receiver<Zeroizing<Vec<u8>>>,
     wake: Option<UnixStream>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Keys {
-    pub(super) fn listen() -> io::Result<Self> {
+    fn listen() -> io::Result<Self> {
         let (wake, woken) = UnixStream::pair()?;
         let terminal = io::stdin().as_fd().try_clone_to_owned()?;
         let (sender, typed) = mpsc::channel(8);
@@ -110,6 +146,10 @@ impl Keys {
                 if terminal_event.is_empty() {
                     continue;
                 }
+                // We may have been stopped by somebody and continued in the background.
+                if !in_foreground() {
+                    return;
+                }
                 let mut buffer = Zeroizing::new(vec![0; 1024]);
                 match rustix::io::read(&terminal, buffer.as_mut_slice()) {
                     Ok(length) if length > 0 => {
@@ -124,10 +164,6 @@ impl Keys {
             }
         })?;
         Ok(Self { typed, wake: Some(wake), thread: Some(thread) })
-    }
-
-    pub(super) async fn next(&mut self) -> Option<Zeroizing<Vec<u8>>> {
-        self.typed.recv().await
     }
 }
 
