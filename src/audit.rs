@@ -52,6 +52,8 @@ pub struct Audit {
     writer: Option<Writer>,
     /// Whether it is a file, which can be read again, and no pipe.
     is_file: bool,
+    /// Whether that file was begun here, with the first record of a chain.
+    is_new: bool,
     keys: ArcSwapOption<Keys>,
     deadline: Duration,
 }
@@ -75,15 +77,23 @@ pub struct Written(Option<(u64, watch::Receiver<writer::Synced>)>);
 impl Audit {
     /// Records nothing. For tests and development.
     pub fn dangerous_without_device() -> Self {
-        Self { config: None, writer: None, is_file: false, keys: ArcSwapOption::empty(), deadline: DEADLINE }
+        let keys = ArcSwapOption::empty();
+        Self { config: None, writer: None, is_file: false, is_new: false, keys, deadline: DEADLINE }
     }
 
     /// Opens the device, continues the chain that its file holds, and starts its threads.
     pub fn open(config: AuditConfig, clock: SharedClock) -> Result<Self, OpenError> {
         let file = file::AuditFile::open(&config, &clock)?;
-        let is_file = file.regular;
-        let writer = Some(Writer::start(file, clock)?);
-        Ok(Self { config: Some(config), writer, is_file, keys: ArcSwapOption::empty(), deadline: DEADLINE })
+        let (is_file, is_new) = (file.regular, file.regular && file.chain.seq == 1);
+        let (writer, keys) = (Some(Writer::start(file, clock)?), ArcSwapOption::empty());
+        Ok(Self { config: Some(config), writer, is_file, is_new, keys, deadline: DEADLINE })
+    }
+
+    /// Removes the file if it was begun by [`Audit::open`]: for a start that fails before anything is recorded.
+    pub(crate) fn take_back(self) {
+        if let Some(config) = self.config.filter(|_| self.is_new) {
+            let _ = std::fs::remove_file(config.path);
+        }
     }
 
     /// Takes the keys of an open barrier; from here on records carry hashes and checkpoints are signed.

@@ -1,4 +1,4 @@
-//! Files that others on the machine can read or replace, and that they should not: named at the start with what to do.
+//! Files that others on the machine can read or replace, and that they should not: named with the command that mends it.
 //!
 //! They are warned of and not refused: container platforms hand out keys with modes of their own that nobody can change,
 //! inside a container where there is nobody else.
@@ -8,34 +8,69 @@ use std::path::Path;
 
 use crate::config::{Bind, Config, SealSetting, StorageConfig};
 
-/// Others may read, or others or the group may write. A group that may read is how services share a key.
-const OPEN_FILE: u32 = 0o026;
-/// Others may list or enter, or others or the group may write.
-const OPEN_FOLDER: u32 = 0o027;
-
-/// One sentence for each file of `config` that is open to others. What is not there is no concern of this.
-pub fn exposed(config: &Config) -> Vec<String> {
-    let keys = config.listeners.iter().filter_map(|listener| match &listener.bind {
-        Bind::Tcp(_, Some(tls)) => Some(("the key of a listener", tls.key.as_path())),
-        Bind::Tcp(_, None) | Bind::Unix(..) => None,
-    });
-    let unseal = match &config.seal {
-        SealSetting::KeyFile(path) => Some(("the unseal key", path.as_path())),
-        SealSetting::Shares | SealSetting::KeyVariable(_) | SealSetting::KeyCredential(_) => None,
-    };
-    let store = match &config.storage {
-        StorageConfig::Sled { path, .. } => Some(("the folder of the store", path.as_path())),
-        StorageConfig::Memory => None,
-    };
-    let files = keys.chain(unseal).filter_map(|(what, path)| sentence(what, path, OPEN_FILE, 0o600));
-    files.chain(store.and_then(|(what, path)| sentence(what, path, OPEN_FOLDER, 0o700))).collect()
+/// What is harmless to whom, and what to do otherwise.
+#[derive(Clone, Copy)]
+enum Rule {
+    /// A file with secrets or names of secrets. A group that may read is how services share a key.
+    Secret,
+    /// The folder of the store, in which nobody else has any business.
+    Private,
+    /// What anybody may read, but nobody else may write.
+    Ours,
 }
 
-fn sentence(what: &str, path: &Path, open: u32, wanted: u32) -> Option<String> {
-    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
-    let path = path.display();
+impl Rule {
+    /// Permissions that are too much, and how they are taken away.
+    fn parts(self) -> (u32, &'static str) {
+        match self {
+            Self::Secret => (0o026, "chmod 600"),
+            Self::Private => (0o027, "chmod 700"),
+            Self::Ours => (0o022, "chmod go-w"),
+        }
+    }
+}
+
+/// One sentence for each file of `config`, which was read from `source`, that is open to others. What is not there is no
+/// concern of this.
+pub fn exposed(config: &Config, source: Option<&Path>) -> Vec<String> {
+    let mut told = Vec::new();
+    let mut look = |what: &str, path: &Path, rule| told.extend(sentence(what, path, rule));
+    if let Some(source) = source {
+        look("the configuration", source, Rule::Ours);
+    }
+    for listener in &config.listeners {
+        if let Bind::Tcp(_, Some(tls)) = &listener.bind {
+            look("the key of a listener", &tls.key, Rule::Secret);
+        }
+    }
+    if let SealSetting::KeyFile(path) = &config.seal {
+        look("the unseal key", path, Rule::Secret);
+    }
+    if let StorageConfig::Sled { path, .. } = &config.storage {
+        look("the folder of the store", path, Rule::Private);
+    }
+    if let Some(audit) = &config.audit {
+        let folder = audit.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        look("the folder of the audit", folder.unwrap_or(Path::new(".")), Rule::Ours);
+        look("the audit file", &audit.path, Rule::Secret);
+    }
+    for folder in &config.target_dirs {
+        look("a folder of target_dirs", folder, Rule::Ours);
+    }
+    told
+}
+
+/// The sentence for a file with a token, if it is open to others.
+pub fn exposed_token(path: &Path) -> Option<String> {
+    sentence("the token file", path, Rule::Secret)
+}
+
+fn sentence(what: &str, path: &Path, rule: Rule) -> Option<String> {
+    let facts = std::fs::metadata(path).ok().filter(|facts| facts.is_file() || facts.is_dir())?;
+    let (mode, path) = (facts.permissions().mode() & 0o777, path.display());
+    let (open, mend) = rule.parts();
     (mode & open != 0)
-        .then(|| format!("{what} is open to other users of this machine (mode {mode:04o}): chmod {wanted:o} {path}"))
+        .then(|| format!("{what} is open to other users of this machine (mode {mode:04o}): {mend} {path}"))
 }
 
 #[cfg(test)]
@@ -51,33 +86,43 @@ mod tests {
     fn what_others_can_read_or_replace_is_named_with_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
-        let (data, tls, unseal) = (path("data"), path("tls.key"), path("unseal.key"));
+        let (source, data, tls, unseal) = (path("config.hcl"), path("data"), path("tls.key"), path("unseal.key"));
+        let (audits, audit, target) = (path("audits"), path("audits/audit.log"), path("app"));
         let config = Config::parse(&format!(
             "storage \"sled\" {{ path = \"{data}\" }}\n\
              listener \"tcp\" {{ tls_cert_file = \"/none\" tls_key_file = \"{tls}\" }}\n\
-             seal \"static\" {{ current_key = \"file://{unseal}\" }}\n"
+             seal \"static\" {{ current_key = \"file://{unseal}\" }}\n\
+             audit \"file\" {{ path = \"{audit}\" }}\n\
+             agent {{ target_dirs = [\"{target}\"] }}\n"
         ))
         .unwrap();
-        assert_eq!(exposed(&config), Vec::<String>::new(), "nothing is there yet");
-        create_dir(&data).unwrap();
-        write(&tls, "").unwrap();
-        write(&unseal, "").unwrap();
-        let modes = |data_mode, tls_mode, unseal_mode| {
-            for (path, mode) in [(&data, data_mode), (&tls, tls_mode), (&unseal, unseal_mode)] {
-                set_permissions(path, Permissions::from_mode(mode)).unwrap();
-            }
-            exposed(&config)
-        };
-        assert_eq!(modes(0o700, 0o600, 0o400), Vec::<String>::new());
-        assert_eq!(modes(0o750, 0o640, 0o440), Vec::<String>::new(), "a group is trusted to read, not to replace");
-        let told = modes(0o755, 0o644, 0o604);
-        for (told, start, end) in [
-            (&told[0], "the key of a listener is open", format!("(mode 0644): chmod 600 {tls}")),
-            (&told[1], "the unseal key is open", format!("(mode 0604): chmod 600 {unseal}")),
-            (&told[2], "the folder of the store is open", format!("(mode 0755): chmod 700 {data}")),
-        ] {
-            assert!(told.starts_with(start) && told.ends_with(&end), "{told}");
+        let told = || exposed(&config, Some(source.as_ref()));
+        assert_eq!(told(), Vec::<String>::new(), "nothing is there yet");
+        // Each with its name in the sentence, modes that do no harm, modes that do, and what mends it.
+        let files = [
+            (&source, "the configuration", [0o600, 0o644], [0o664, 0o646], "chmod go-w"),
+            (&tls, "the key of a listener", [0o600, 0o640], [0o644, 0o660], "chmod 600"),
+            (&unseal, "the unseal key", [0o400, 0o440], [0o604, 0o602], "chmod 600"),
+            (&data, "the folder of the store", [0o700, 0o750], [0o755, 0o770], "chmod 700"),
+            (&audits, "the folder of the audit", [0o700, 0o755], [0o775, 0o777], "chmod go-w"),
+            (&audit, "the audit file", [0o600, 0o640], [0o644, 0o660], "chmod 600"),
+            (&target, "a folder of target_dirs", [0o750, 0o755], [0o770, 0o757], "chmod go-w"),
+        ];
+        for folder in [&data, &audits, &target] {
+            create_dir(folder).unwrap();
         }
-        assert_eq!(modes(0o770, 0o660, 0o602).len(), 3, "whoever may replace a file may choose its content");
+        for file in [&source, &tls, &unseal, &audit] {
+            write(file, "").unwrap();
+        }
+        let set = |path: &str, mode| set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        for round in 0..2 {
+            files.iter().for_each(|(path, _, harmless, ..)| set(path, harmless[round]));
+            assert_eq!(told(), Vec::<String>::new());
+            files.iter().for_each(|(path, _, _, harmful, _)| set(path, harmful[round]));
+            let expected = files.iter().map(|(path, what, _, harmful, mend)| {
+                format!("{what} is open to other users of this machine (mode {:04o}): {mend} {path}", harmful[round])
+            });
+            assert_eq!(told(), expected.collect::<Vec<_>>());
+        }
     }
 }

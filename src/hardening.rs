@@ -1,6 +1,8 @@
 //! What the process does so that its memory does not reach a disk: no core dumps, no reading by other processes of the
-//! same user, and no swapping out where the system permits it. Damage limitation; root on the host is out of scope.
+//! same user, and no swapping out where the system permits it; and that its files are for no other user. Damage limitation;
+//! root on the host is out of scope.
 
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
@@ -34,6 +36,8 @@ pub enum MemoryLock {
 /// process several times as large. Under a finite `RLIMIT_MEMLOCK` nothing is locked, because every allocation beyond
 /// the limit would fail from then on, which ends the process at its busiest moment.
 pub fn harden() -> Hardening {
+    // Whatever the umask was that we were started with; libraries make files too, and ask for no mode.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     Hardening {
         no_core_files: setrlimit(Resource::Core, none).is_ok(),

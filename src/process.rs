@@ -49,12 +49,18 @@ pub enum StartError {
     /// Certificate or key cannot be used.
     #[error("the certificate of a listener cannot be used")]
     Tls(#[source] TlsError),
-    /// The static unseal key is not there.
+    /// The file with the static unseal key cannot be read.
     #[error("the unseal key cannot be read from {place}")]
     Key {
-        /// File, variable or credential.
+        /// The file.
         place: String,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
     },
+    /// A variable that the static unseal key comes from is not set.
+    #[error("the unseal key is missing: {0} is not set")]
+    NoKey(String),
     /// The static unseal key is not 32 bytes.
     #[error("the unseal key in {place} is not 32 bytes, raw, in hex or in base64")]
     KeyForm {
@@ -71,65 +77,44 @@ pub struct Process {
     server: Arc<Server>,
     /// What the API of each listener is made of.
     api: Api,
-    listeners: Vec<(Listener, Limits)>,
-    certificates: Vec<Arc<Tls>>,
+    listeners: Vec<Bound>,
     /// Addresses that are listened on, for people.
     pub addresses: Vec<String>,
 }
 
 impl Process {
-    /// Opens everything. Nothing is served before all of it is there. `variable` reads the environment.
+    /// Opens everything. Nothing is served before all of it is there, and nothing is made on the disk before everything
+    /// else is known to be in order: a first start that fails leaves nothing behind. `variable` reads the environment.
     pub async fn start(
         config: &Config,
         clock: SharedClock,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, StartError> {
         let seal = seal_source(&config.seal, variable)?;
-        let store: Arc<dyn Store> = match &config.storage {
-            StorageConfig::Memory => Arc::new(MemoryStore::new()),
-            StorageConfig::Sled { path, compact_bytes } => {
-                Arc::new(LogStore::open_compacting(path, *compact_bytes).map_err(StartError::Store)?)
-            }
-        };
+        let mut listeners = Vec::new();
+        for listener in &config.listeners {
+            listeners.push(Bound::bind(&listener.bind, listener.limits.clone()).await?);
+        }
         let audit = match &config.audit {
             Some(device) => Audit::open(device.clone(), clock.clone()).map_err(StartError::Audit)?,
             None => Audit::dangerous_without_device(),
         };
+        let store: Arc<dyn Store> = match &config.storage {
+            StorageConfig::Memory => Arc::new(MemoryStore::new()),
+            StorageConfig::Sled { path, compact_bytes } => match LogStore::open_compacting(path, *compact_bytes) {
+                Ok(store) => Arc::new(store),
+                Err(error) => {
+                    audit.take_back();
+                    return Err(StartError::Store(error));
+                }
+            },
+        };
         let settings = Settings { seal, lifetimes: config.lifetimes, cluster_name: config.cluster_name.clone() };
         let server = Server::new(Barrier::new(store, clock.clone()), audit, clock, settings);
-        let mut process = Self {
-            server: server.clone(),
-            api: Api::new(server.clone(), Limits::default()),
-            listeners: Vec::new(),
-            certificates: Vec::new(),
-            addresses: Vec::new(),
-        };
-        for listener in &config.listeners {
-            process.bind(&listener.bind, &listener.limits).await?;
-        }
         server.unseal_itself().await.map_err(StartError::Unseal)?;
         tokio::spawn(keep_end_of_audit(Arc::downgrade(&server)));
-        Ok(process)
-    }
-
-    async fn bind(&mut self, bind: &Bind, limits: &Limits) -> Result<(), StartError> {
-        let failed = |address: String| move |source| StartError::Listen { address, source };
-        let listener = match bind {
-            Bind::Tcp(address, tls) => {
-                let tcp = TcpListener::bind(address).await.map_err(failed(address.to_string()))?;
-                let bound = tcp.local_addr().map_err(failed(address.to_string()))?;
-                let tls = tls.clone().map(Tls::open).transpose().map_err(StartError::Tls)?.map(Arc::new);
-                self.certificates.extend(tls.clone());
-                self.addresses.push(format!("{}://{bound}", if tls.is_some() { "https" } else { "http" }));
-                Listener::Tcp(tcp, tls)
-            }
-            Bind::Unix(path, mode) => {
-                self.addresses.push(format!("unix://{}", path.display()));
-                Listener::unix(path.clone(), *mode).map_err(failed(path.display().to_string()))?
-            }
-        };
-        self.listeners.push((listener, limits.clone()));
-        Ok(())
+        let addresses = listeners.iter().map(|bound| bound.address.clone()).collect();
+        Ok(Self { api: Api::new(server.clone(), Limits::default()), server, listeners, addresses })
     }
 
     /// The server behind the listeners.
@@ -144,7 +129,8 @@ impl Process {
 
     /// Reads certificates and reopens the audit file again; what cannot be read stays as it was.
     pub fn reloader(&self) -> impl Fn() + Send + Sync + 'static {
-        let (certificates, server) = (self.certificates.clone(), self.server.clone());
+        let certificates: Vec<_> = self.listeners.iter().filter_map(|bound| bound.tls.clone()).collect();
+        let server = self.server.clone();
         move || {
             for tls in &certificates {
                 if let Err(error) = tls.reload() {
@@ -159,7 +145,7 @@ impl Process {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let (ending, ended) = watch::channel(false);
         let mut tasks = tokio::task::JoinSet::new();
-        for (listener, limits) in self.listeners {
+        for Bound { listener, limits, .. } in self.listeners {
             let api = self.api.within(limits.clone());
             tasks.spawn(listener.run(api, limits, ended.clone(), DRAIN));
         }
@@ -170,6 +156,35 @@ impl Process {
         self.server.audit.close_and_keep_end(&self.server.barrier).await;
         self.server.seal();
         Ok(self.server.barrier.close().await?)
+    }
+}
+
+/// A listener that has its address.
+struct Bound {
+    listener: Listener,
+    limits: Limits,
+    tls: Option<Arc<Tls>>,
+    /// For people.
+    address: String,
+}
+
+impl Bound {
+    async fn bind(bind: &Bind, limits: Limits) -> Result<Self, StartError> {
+        let failed = |address: String| move |source| StartError::Listen { address, source };
+        match bind {
+            Bind::Tcp(address, tls) => {
+                let tcp = TcpListener::bind(address).await.map_err(failed(address.to_string()))?;
+                let bound = tcp.local_addr().map_err(failed(address.to_string()))?;
+                let tls = tls.clone().map(Tls::open).transpose().map_err(StartError::Tls)?.map(Arc::new);
+                let address = format!("{}://{bound}", if tls.is_some() { "https" } else { "http" });
+                Ok(Self { listener: Listener::Tcp(tcp, tls.clone()), limits, tls, address })
+            }
+            Bind::Unix(path, mode) => {
+                let address = format!("unix://{}", path.display());
+                let listener = Listener::unix(path.clone(), *mode).map_err(failed(path.display().to_string()))?;
+                Ok(Self { listener, limits, tls: None, address })
+            }
+        }
     }
 }
 
@@ -187,7 +202,7 @@ async fn keep_end_of_audit(server: Weak<Server>) {
 fn seal_source(setting: &SealSetting, variable: impl Fn(&str) -> Option<String>) -> Result<SealSource, StartError> {
     let read = |path: PathBuf| -> Result<(String, Protected), StartError> {
         let place = path.display().to_string();
-        let bytes = std::fs::read(&path).map_err(|_| StartError::Key { place: place.clone() })?;
+        let bytes = std::fs::read(&path).map_err(|source| StartError::Key { place: place.clone(), source })?;
         Ok((place, Protected::new(bytes)))
     };
     let (place, bytes) = match setting {
@@ -195,11 +210,11 @@ fn seal_source(setting: &SealSetting, variable: impl Fn(&str) -> Option<String>)
         SealSetting::KeyFile(path) => read(path.clone())?,
         SealSetting::KeyVariable(name) => {
             let place = format!("the variable {name}");
-            let text = variable(name).ok_or_else(|| StartError::Key { place: place.clone() })?;
+            let text = variable(name).ok_or_else(|| StartError::NoKey(place.clone()))?;
             (place, Protected::from(text))
         }
         SealSetting::KeyCredential(name) => {
-            let missing = || StartError::Key { place: "the credentials of systemd".to_owned() };
+            let missing = || StartError::NoKey("CREDENTIALS_DIRECTORY (systemd's LoadCredential=)".to_owned());
             let folder = variable("CREDENTIALS_DIRECTORY").ok_or_else(missing)?;
             read(PathBuf::from(folder).join(name))?
         }

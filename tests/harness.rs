@@ -46,6 +46,7 @@ pub(crate) struct Instance {
     pub(crate) root: String,
     child: Option<Child>,
     environment: Vec<(String, String)>,
+    umask: &'static str,
     certificate: Option<String>,
 }
 
@@ -101,6 +102,7 @@ impl Instance {
             root: String::new(),
             child: None,
             environment: Vec::new(),
+            umask: "022",
             certificate: None,
             port,
         }
@@ -109,6 +111,12 @@ impl Instance {
     /// Sets a variable of the server's environment for the next start.
     pub(crate) fn environment(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Sets the umask with which the server is started the next time.
+    #[allow(dead_code, reason = "the benches have no use for it")]
+    pub(crate) fn umask(&mut self, umask: &'static str) {
+        self.umask = umask;
     }
 
     /// Starts the process and waits until it answers.
@@ -127,9 +135,8 @@ impl Instance {
     /// Starts the process and does not wait.
     pub(crate) fn launch(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
-        let child = Command::new(BINARY)
-            .arg("server")
-            .arg("--config")
+        let child = Command::new("sh")
+            .args(["-c", "umask $0; exec \"$@\"", self.umask, BINARY, "server", "--config"])
             .arg(self.dir.path().join("turnlock.hcl"))
             .envs(self.environment.iter().cloned())
             .current_dir(self.dir.path())

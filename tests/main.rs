@@ -22,6 +22,7 @@ mod scan_command;
 mod scan_hooks;
 mod scan_input;
 mod small_disk;
+mod start;
 mod tidy;
 mod verify;
 mod wire;

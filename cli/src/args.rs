@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use turnlock::exposure::exposed_token;
 use turnlock_agent::{Client, ClientConfig};
 use turnlock_core::Protected;
 
 use crate::command;
 use crate::failure::Failure;
 use crate::fields::{Machine, Source as _};
-use crate::output::{Format, Output};
+use crate::output::{Format, Output, note, printable};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -93,6 +94,9 @@ impl Connection {
         }
         if let Some(path) = &self.token_file {
             let bytes = Machine.file(&path.to_string_lossy())?;
+            if let Some(open) = exposed_token(path) {
+                note(&format!("turnlock: warning: {}", printable(&open)));
+            }
             config.token = Some(Protected::copy_of(bytes.trim_ascii()));
         }
         Ok(config)

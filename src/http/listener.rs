@@ -42,8 +42,17 @@ const UNSENT_BYTES: u32 = 32 << 10;
 pub enum Listener {
     /// TCP, with TLS unless there is none.
     Tcp(TcpListener, Option<Arc<Tls>>),
-    /// A Unix socket; the file is removed at the end.
-    Unix(UnixListener, PathBuf),
+    /// A Unix socket.
+    Unix(UnixListener, SocketFile),
+}
+
+/// The file of a Unix socket, removed when dropped: also by a start that comes to nothing.
+pub struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 impl Listener {
@@ -58,9 +67,9 @@ impl Listener {
         let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
         let bound = UnixListener::bind(&path);
         rustix::process::umask(before);
-        let bound = bound?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
-        Ok(Self::Unix(bound, path))
+        let (bound, file) = (bound?, SocketFile(path));
+        std::fs::set_permissions(&file.0, std::fs::Permissions::from_mode(mode))?;
+        Ok(Self::Unix(bound, file))
     }
 
     /// Accepts until `stop` changes, then waits up to `drain` for the requests under way.
@@ -99,9 +108,6 @@ impl Listener {
         let drained = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(drain, drained).await.is_err() {
             tracing::warn!("connections were cut at the end of the time for draining");
-        }
-        if let Self::Unix(_, path) = &self {
-            let _ = std::fs::remove_file(path);
         }
     }
 

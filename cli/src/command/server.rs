@@ -98,8 +98,16 @@ impl ServerArgs {
         for missing in hardening.missing() {
             tracing::warn!("{missing}");
         }
-        for open in exposed(&config) {
-            tracing::warn!("{open}");
+        if !self.dev {
+            for open in exposed(&config, self.config.as_deref()) {
+                tracing::warn!("{open}");
+            }
+        } else if !self.dev_listen_address.ip().is_loopback() {
+            let address = self.dev_listen_address;
+            tracing::error!(
+                "ANYBODY who reaches {address} can read every secret on its way, as -dev has no TLS: \
+                 leave -dev-listen-address out to stay on this machine"
+            );
         }
         // From the start on: a signal that nobody waits for ends the process. Of the second only that matters: a file at its
         // limit is to be an error of the write like any full disk.
