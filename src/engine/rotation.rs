@@ -6,6 +6,7 @@
 
 mod claim;
 mod definition;
+mod draft;
 mod verbs;
 
 use chrono::{DateTime, Utc};
@@ -119,11 +120,15 @@ struct Stored {
 }
 
 impl Stored {
+    /// When the schedule asks for a run; in the past if that is due.
+    fn next_run(&self) -> Option<DateTime<Utc>> {
+        let timing = self.rotation.schedule.as_ref().filter(|_| !self.rotation.paused)?;
+        Schedule::parse(&timing.cron, &timing.zone).ok()?.next_after(self.considered)
+    }
+
     /// Whether the schedule asks for a run by `now`. Times missed while nothing ran count as one.
     fn is_due(&self, now: DateTime<Utc>) -> bool {
-        let schedule = self.rotation.schedule.as_ref().filter(|_| !self.rotation.paused);
-        let parsed = schedule.and_then(|timing| Schedule::parse(&timing.cron, &timing.zone).ok());
-        parsed.and_then(|schedule| schedule.next_after(self.considered)).is_some_and(|next| next <= now)
+        self.next_run().is_some_and(|next| next <= now)
     }
 }
 

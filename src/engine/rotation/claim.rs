@@ -286,13 +286,29 @@ async fn work(call: &Call, attempt: &Attempt, rotation: &Rotation) -> Result<Res
     Ok(Response::json(Json::of(&Work { attempt, rotation, value })?))
 }
 
+/// What a member of a secret's data is.
+pub(super) enum Member {
+    Text,
+    Other,
+    Missing,
+}
+
+pub(super) fn kind_of_member(data: &[u8], field: &str) -> Member {
+    let members = serde_json::from_slice::<BTreeMap<String, &RawValue>>(data);
+    match members.as_ref().ok().and_then(|members| members.get(field)) {
+        Some(value) if value.get().starts_with('"') => Member::Text,
+        Some(_) => Member::Other,
+        None => Member::Missing,
+    }
+}
+
 /// One text member of a secret's data.
 fn member(data: &[u8], field: &str) -> Option<Zeroizing<String>> {
     let data: BTreeMap<String, &RawValue> = serde_json::from_slice(data).ok()?;
     serde_json::from_str(data.get(field)?.get()).ok().map(Zeroizing::new)
 }
 
-fn secret_mount(call: &Call, rotation: &Rotation) -> Result<Arc<Mount>, Error> {
+pub(super) fn secret_mount(call: &Call, rotation: &Rotation) -> Result<Arc<Mount>, Error> {
     let table = call.parts.mounts.table();
     let mount = table.at(&rotation.mount).cloned();
     mount.ok_or_else(|| Error::invalid("the mount of the rotation's secret is gone"))

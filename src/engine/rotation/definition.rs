@@ -2,23 +2,21 @@
 
 use serde_json::{Value, json};
 use turnlock_core::Path;
-use turnlock_core::consumer::{Place, Target};
+use turnlock_core::consumer::Place;
 use turnlock_core::policy::Question;
-use turnlock_core::rotation::{Rotation, Rotator, Timing};
-use turnlock_core::schedule::Schedule;
+use turnlock_core::rotation::Rotation;
 
+use super::claim::{Member, commit, kind_of_member, secret_mount};
+use super::draft::Draft;
 use super::{Stored, definition_path, encode, load, name, open_path};
 use crate::barrier::{BarrierError, Changes};
-use crate::engine::{Call, EngineKind};
+use crate::engine::Call;
+use crate::engine::kv2::labels::CURRENT;
+use crate::engine::kv2::secrets::Found;
+use crate::engine::kv2::{Secrets, Which};
 use crate::error::Error;
 use crate::request::Operation;
 use crate::response::Response;
-
-/// Fields of a definition.
-const FIELDS: [&str; 8] = ["field", "rotator", "schedule", "zone", "targets", "grace", "pool", "paused"];
-
-/// Most targets of one rotation.
-const MAX_TARGETS: usize = 64;
 
 pub(super) async fn exists(call: &Call) -> Result<bool, Error> {
     Ok(call.mount.view.get(&definition_path(name(call)?)).await?.is_some())
@@ -26,14 +24,18 @@ pub(super) async fn exists(call: &Call) -> Result<bool, Error> {
 
 pub(super) async fn write(call: &Call) -> Result<Response, Error> {
     let name = name(call)?;
-    let rotation = parse(call, name)?;
-    may_change_the_secret(call, &rotation)?;
-    may_reach_the_agents_machine(call, &rotation)?;
     let path = definition_path(name);
     let known = load::<Stored>(&call.mount.view, &path).await?;
-    let now = call.parts.clock.now();
+    let before = known.as_ref().map(|(stored, _)| stored);
+    let draft = Draft::parse(call, name, before.map(|stored| &stored.rotation))?;
+    let rotation = &draft.rotation;
+    // Of the whole, not of what the request names: a new prefix goes into the old file.
+    may_change_the_secret(call, rotation)?;
+    may_reach_the_agents_machine(call, rotation)?;
+    let is_other_field = before.is_none_or(|stored| stored.rotation.field != rotation.field);
+    let warning = if is_other_field { look_at_the_field(call, rotation).await? } else { None };
+    let stored = draft.stored(before, call.parts.clock.now());
     let mut changes = Changes::new();
-    let stored = Stored { rotation, considered: known.as_ref().map_or(now, |(stored, _)| stored.considered) };
     match &known {
         Some((_, record)) => {
             changes.require(&call.mount.view, &path, record.revision);
@@ -41,19 +43,24 @@ pub(super) async fn write(call: &Call) -> Result<Response, Error> {
         }
         None => changes.create(&call.mount.view, &path, &encode(&stored)?),
     }
-    call.parts.barrier.commit(changes).await?;
-    Ok(Response::done())
+    commit(call, changes).await?;
+    let names: Vec<&str> = rotation.targets.iter().map(|target| target.name.as_str()).collect();
+    let answer = Response::data(&json!({
+        "created": known.is_none(),
+        "kept": draft.kept,
+        "targets": names,
+        "paused": rotation.paused,
+        "next_run": stored.next_run().map(crate::response::rfc3339),
+    }))?;
+    Ok(match warning {
+        Some(warning) => answer.with_warning(warning),
+        None => answer,
+    })
 }
 
 pub(super) async fn read(call: &Call) -> Result<Response, Error> {
     let path = definition_path(name(call)?);
     let (stored, _) = load::<Stored>(&call.mount.view, &path).await?.ok_or(Error::NotFound)?;
-    let next = stored
-        .rotation
-        .schedule
-        .as_ref()
-        .filter(|_| !stored.rotation.paused)
-        .and_then(|timing| Schedule::parse(&timing.cron, &timing.zone).ok()?.next_after(stored.considered));
     let mut shown = serde_json::to_value(&stored.rotation).map_err(Error::internal)?;
     if let Some(targets) = shown.get_mut("targets").and_then(Value::as_array_mut) {
         for target in targets.iter_mut().filter_map(Value::as_object_mut) {
@@ -61,7 +68,7 @@ pub(super) async fn read(call: &Call) -> Result<Response, Error> {
         }
     }
     if let Some(shown) = shown.as_object_mut() {
-        shown.insert("next_run".into(), json!(next.map(crate::response::rfc3339)));
+        shown.insert("next_run".into(), json!(stored.next_run().map(crate::response::rfc3339)));
     }
     Response::data(&shown)
 }
@@ -113,59 +120,26 @@ pub(super) async fn delete(call: &Call) -> Result<Response, Error> {
     }
 }
 
-/// Reads the body strictly: a field that nobody knows is a mistake that would show only at the next run.
-fn parse(call: &Call, name: &str) -> Result<Rotation, Error> {
-    let fields = &call.request.fields;
-    fields.only(&FIELDS)?;
-    let path = Path::parse(name).map_err(|reason| Error::invalid(reason.to_string()))?;
-    let table = call.parts.mounts.table();
-    let (mount, start) = table
-        .resolve(&path)
-        .filter(|(mount, _)| mount.entry.kind == EngineKind::Kv2)
-        .ok_or_else(|| Error::invalid("the path must lie below a mount of kv version 2"))?;
-    let secret = path.as_str().get(start..).filter(|secret| !secret.is_empty());
-    let rotator = fields.typed("rotator")?.unwrap_or(Rotator::Generate { length: 32, prefix: String::new() });
-    let Rotator::Generate { length, prefix } = &rotator;
-    if !(16..=512).contains(length) || prefix.len() > 64 || prefix.chars().any(char::is_control) {
-        return Err(Error::invalid("rotator: length must be 16 to 512, prefix at most 64 printable characters"));
-    }
-    let schedule = match (fields.string("schedule")?.filter(|cron| !cron.is_empty()), fields.string("zone")?) {
-        (Some(cron), zone) => {
-            let timing = Timing { cron, zone: zone.unwrap_or_else(|| "UTC".to_owned()) };
-            Schedule::parse(&timing.cron, &timing.zone)
-                .map_err(|reason| Error::invalid(format!("schedule: {reason}")))?;
-            Some(timing)
-        }
-        (None, Some(_)) => return Err(Error::invalid("zone needs a schedule")),
-        (None, None) => None,
+/// Refuses a secret that is not there, which is more often a slip than a wish; says it when the field is new, or is none that a
+/// rotation has made.
+async fn look_at_the_field(call: &Call, rotation: &Rotation) -> Result<Option<&'static str>, Error> {
+    let mount = secret_mount(call, rotation)?;
+    let secrets = Secrets::new(&call.parts.barrier, &mount.view, call.parts.clock.now());
+    let found = match secrets.read(&rotation.path, Which::Label(CURRENT)).await {
+        Ok(found) => Some(found),
+        Err(Error::NotFound) => None,
+        Err(error) => return Err(error),
     };
-    let targets: Vec<Target> = fields.typed("targets")?.unwrap_or_default();
-    check_targets(&targets)?;
-    Ok(Rotation {
-        mount: mount.entry.path.clone(),
-        path: secret.ok_or_else(|| Error::invalid("name a secret below the mount"))?.to_owned(),
-        field: fields.required_string("field")?,
-        rotator,
-        schedule,
-        targets,
-        grace_seconds: fields.duration("grace")?.map_or(3600, |grace| grace.as_secs()),
-        pool: fields.string("pool")?.unwrap_or_default(),
-        paused: fields.flag("paused")?.unwrap_or(false),
+    let Some(data) = found.as_ref().and_then(Found::data) else {
+        return Err(Error::invalid(
+            "there is no secret at this path, or its current version is deleted: write it first, with any value",
+        ));
+    };
+    Ok(match kind_of_member(data, &rotation.field) {
+        Member::Text => None,
+        Member::Other => Some("the field holds no text now: the first run replaces it by one"),
+        Member::Missing => Some("the secret has no such field yet: the first run adds it"),
     })
-}
-
-fn check_targets(targets: &[Target]) -> Result<(), Error> {
-    if targets.len() > MAX_TARGETS {
-        return Err(Error::invalid(format!("a rotation has at most {MAX_TARGETS} targets")));
-    }
-    for (index, target) in targets.iter().enumerate() {
-        let twice = targets.iter().take(index).any(|other| other.name == target.name);
-        if twice {
-            return Err(Error::invalid(format!("target {}: another one has the same name", index + 1)));
-        }
-        target.check().map_err(|fault| Error::invalid(format!("target {}: {fault}", index + 1)))?;
-    }
-    Ok(())
 }
 
 /// A rotation changes a secret and hands it to targets, so that only who may do both by hand may define one.

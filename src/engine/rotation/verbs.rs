@@ -38,7 +38,8 @@ pub(super) async fn history(call: &Call) -> Result<Response, Error> {
     for (_, record) in ended.iter().rev().filter(|(entry, _)| !entry.ends_with('/')).take(HISTORY) {
         attempts.push(serde_json::from_slice(record.value.expose()).map_err(Error::internal)?);
     }
-    if attempts.is_empty() {
+    // A rotation that has not run yet has an empty history; where there never was one, nothing is found.
+    if attempts.is_empty() && call.mount.view.get(&definition_path(name)).await?.is_none() {
         return Err(Error::NotFound);
     }
     Response::data(&json!({ "attempts": attempts }))
@@ -75,7 +76,13 @@ async fn change(
 ) -> Result<Response, Error> {
     let name = name(call)?;
     let open = load::<Attempt>(&call.mount.view, &open_path(name)).await?;
-    let (attempt, record) = open.ok_or_else(|| Error::invalid("no attempt is open"))?;
+    let Some((attempt, record)) = open else {
+        let (stored, _) = load::<Stored>(&call.mount.view, &definition_path(name)).await?.ok_or(Error::NotFound)?;
+        return Err(Error::invalid(match stored.rotation.paused {
+            true => "no attempt is open; runs by schedule are held back, and unpause lets them go on",
+            false => "no attempt is open",
+        }));
+    };
     let attempt = verb(attempt, call.parts.clock.now()).map_err(refused)?;
     let mut changes = Changes::new();
     store(call, name, &attempt, Some(&record), &mut changes)?;

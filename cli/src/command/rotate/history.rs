@@ -4,6 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use turnlock_agent::Client;
 use turnlock_core::rotation::{Attempt, State};
 
+use super::found;
 use crate::failure::Failure;
 use crate::output::{Format, Output, line, note};
 
@@ -14,12 +15,16 @@ struct History {
 
 /// Shows the open attempt and the last ones, newest first.
 pub(super) async fn show(client: &Client, name: &str, output: &Output) -> Result<(), Failure> {
-    let reply = client.read(&format!("rotation/history/{name}")).await?;
+    let reply = found(client.read(&format!("rotation/history/{name}")).await, name)?;
     let Some(data) = reply.data() else { return Err(Failure::remote("the server's answer holds no data")) };
     if output.format != Format::Table {
         return output.document(data.get());
     }
     let History { attempts } = reply.data_as()?;
+    if attempts.is_empty() {
+        note(&format!("turnlock: nothing was run yet; `turnlock rotate run {name}` does it now"));
+        return Ok(());
+    }
     output.table(
         &["Started", "Ended", "State", "Step", "Version", "Failure", "Cause"],
         attempts.iter().map(attempt).collect(),

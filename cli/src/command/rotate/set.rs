@@ -1,0 +1,182 @@
+//! `turnlock rotate set`: defines a rotation, or changes what of it is named.
+
+use serde_json::{Value, json};
+use turnlock_agent::Client;
+use turnlock_core::consumer::Target;
+use zeroize::Zeroizing;
+
+use super::{Name, found};
+use crate::command::trimmed;
+use crate::failure::Failure;
+use crate::fields::{Machine, Source as _};
+use crate::output::Output;
+
+/// How targets are written, for who wrote them otherwise.
+const FORM: &str = "targets are a JSON list, as it stands or in @FILE, as in \
+                    '[{\"name\": \"app\", \"type\": \"file\", \"path\": \"/run/app/key\", \"mode\": \"0600\"}]'; \
+                    `turnlock rotate set --help` shows a webhook";
+
+/// Arguments of `turnlock rotate set`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  turnlock rotate set secret/app/api-key -field=key -schedule='0 3 * * 1' -zone=Europe/Berlin
+  turnlock rotate set secret/app/api-key -field=key -prefix=app_ -targets=@targets.json
+  turnlock rotate set secret/app/api-key -no-targets
+
+What is not named stays as it was; -no-schedule and -no-targets take away. A list of targets takes the place of the one
+before. Targets are a JSON list:
+  [{\"name\": \"app\", \"type\": \"webhook\", \"url\": \"https://app.example/new-key\", \"signing_key\": \"…\"},
+   {\"name\": \"file\", \"type\": \"file\", \"path\": \"/run/app/key\", \"mode\": \"0600\", \"pid_file\": \"/run/app/pid\"}]
+A file, a ca_file and plain HTTP lie on the agent's machine: a token that names one needs `sudo` on the definition. A file
+and a pid_file lie in a folder that the agent was given: `turnlock agent -target-dir=/run/app`, or in the server's
+configuration agent { target_dirs = [\"/run/app\"] }. Elsewhere the attempt ends as misconfigured.
+A pid_file belongs to root, to the user of the agent or to that of the process; another signals nobody.
+Before a version is made, every target is looked at: a folder that is missing, a webhook that does not answer (it is asked
+with OPTIONS) or a reader that does not run stops the attempt, which has changed nothing then and is tried again.")]
+pub(super) struct SetArgs {
+    #[command(flatten)]
+    name: Name,
+    /// Field of the secret that changes; needed the first time
+    #[arg(long, value_name = "NAME")]
+    field: Option<String>,
+    /// When: a cron expression of five fields, or of six with seconds first; without it only by hand
+    #[arg(long, value_name = "CRON")]
+    schedule: Option<String>,
+    /// IANA time zone of the schedule [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
+    /// Only by hand from now on
+    #[arg(long, conflicts_with_all = ["schedule", "zone"])]
+    no_schedule: bool,
+    /// Characters of the random part of a new value [default: 32]
+    #[arg(long, value_name = "N")]
+    length: Option<usize>,
+    /// Text in front of the random part
+    #[arg(long, value_name = "TEXT")]
+    prefix: Option<String>,
+    /// Who is pushed to: a JSON list, or @FILE, or - for standard input
+    #[arg(long, alias = "target", value_name = "JSON|@FILE|-")]
+    targets: Option<String>,
+    /// Nobody is pushed to from now on
+    #[arg(long, conflicts_with = "targets")]
+    no_targets: bool,
+    /// How long the replaced value stays valid [default: 1h]
+    #[arg(long, value_name = "DURATION")]
+    grace: Option<String>,
+    /// Which agents may work on it; all without it
+    #[arg(long, value_name = "NAME")]
+    pool: Option<String>,
+}
+
+/// What the server says of the definition.
+#[derive(serde::Deserialize)]
+struct Defined {
+    created: bool,
+    kept: Vec<String>,
+    targets: Vec<String>,
+    paused: bool,
+    next_run: Option<String>,
+}
+
+impl SetArgs {
+    pub(super) async fn run(self, client: &Client, output: &Output) -> Result<(), Failure> {
+        let targets = match &self.targets {
+            None => self.no_targets.then(|| json!([])),
+            Some(text) => Some(targets(&read(text)?)?),
+        };
+        let schedule = if self.no_schedule { Some(String::new()) } else { self.schedule };
+        let rotator = (self.length.is_some() || self.prefix.is_some())
+            .then(|| json!({"type": "generate", "length": self.length, "prefix": self.prefix}));
+        let body = json!({
+            "field": self.field, "schedule": schedule, "zone": self.zone, "grace": self.grace, "pool": self.pool,
+            "targets": targets, "rotator": rotator,
+        });
+        let name = trimmed(&self.name.name);
+        let reply = found(client.write(&format!("rotation/definitions/{name}"), &body).await, name)?;
+        output.done(&reply, &reply.data_as::<Defined>()?.told(name))
+    }
+}
+
+impl Defined {
+    /// For people: what is in force now, and that nothing was run yet.
+    fn told(&self, name: &str) -> String {
+        let verb = if self.created { "defined" } else { "changed" };
+        let when = match (&self.next_run, self.paused) {
+            (_, true) => "runs by schedule are held back (`turnlock rotate unpause`)".to_owned(),
+            (Some(next), _) => format!("it runs next at {next}"),
+            (None, _) => format!("it has no schedule and runs by `turnlock rotate run {name}`"),
+        };
+        let whom = match self.targets.is_empty() {
+            true => "nobody is pushed to".to_owned(),
+            false => format!("pushed to: {}", self.targets.join(", ")),
+        };
+        let kept = match self.kept.is_empty() {
+            true => String::new(),
+            false => format!("; kept as it was: {}", self.kept.join(", ")),
+        };
+        format!("Success! The rotation of {name} is {verb}: {when}; {whom}{kept}")
+    }
+}
+
+fn read(text: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    match text.strip_prefix('@') {
+        Some(path) => Machine.file(path),
+        None if text == "-" => Machine.input(),
+        None => Ok(Zeroizing::new(text.as_bytes().to_vec())),
+    }
+}
+
+/// The list that `json` is, with each target looked at, so that what is wrong is told by its number. A single target is a
+/// list of one.
+fn targets(json: &[u8]) -> Result<Value, Failure> {
+    // The parser's own words would repeat what was written, signing keys included.
+    let wrong = |what: String| Failure::local(format!("-targets: {what}")).hint(FORM);
+    let value: Value = serde_json::from_slice(json)
+        .map_err(|error| wrong(format!("not JSON (line {}, column {})", error.line(), error.column())))?;
+    let list = match value {
+        Value::Array(list) => list,
+        Value::Object(one) => vec![Value::Object(one)],
+        _ => return Err(wrong("not a JSON list".to_owned())),
+    };
+    for (index, target) in list.iter().enumerate() {
+        let number = index + 1;
+        let parsed: Target = serde_json::from_value(target.clone()).map_err(|_| {
+            wrong(format!(
+                "target {number} has not the members of one: name and type; then for a webhook url, signing_key and perhaps \
+                 ca_file, for a file path and perhaps mode, pid_file, signal, adopt"
+            ))
+        })?;
+        parsed.check().map_err(|fault| wrong(format!("target {number}: {fault}")))?;
+    }
+    Ok(Value::Array(list))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::targets;
+
+    #[test]
+    fn what_is_wrong_with_targets_is_told_by_place_and_never_repeated() {
+        for (json, said) in [
+            ("@x", "not JSON (line 1, column 1)"),
+            ("\"tlk_canary_targets\"", "not a JSON list"),
+            ("[{\"name\": \"a\", \"type\": \"file\"}]", "target 1 has not the members"),
+            (
+                "[{\"name\": \"a\", \"type\": \"webhook\", \"url\": \"https://a\", \"signing_key\": [\"tlk_canary_key\"]}]",
+                "target 1 has",
+            ),
+            (
+                "{\"name\": \"a\", \"type\": \"file\", \"path\": \"tlk_canary/..\"}",
+                "target 1: path must be an absolute path",
+            ),
+        ] {
+            let lines = targets(json.as_bytes()).unwrap_err().lines();
+            assert!(lines.contains(said) && lines.contains("\"type\": \"file\""), "{lines}");
+            assert!(!lines.contains("canary"), "{lines}");
+        }
+        let one = targets(br#"{"name": "a", "type": "file", "path": "/run/key"}"#).unwrap();
+        assert_eq!(one.as_array().map(Vec::len), Some(1));
+    }
+}
