@@ -36,14 +36,18 @@ pub enum MemoryLock {
 /// process several times as large. Under a finite `RLIMIT_MEMLOCK` nothing is locked, because every allocation beyond
 /// the limit would fail from then on, which ends the process at its busiest moment.
 pub fn harden() -> Hardening {
-    // Whatever the umask was that we were started with; libraries make files too, and ask for no mode.
-    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     Hardening {
         no_core_files: setrlimit(Resource::Core, none).is_ok(),
         not_dumpable: set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok(),
         memory: lock_memory(),
     }
+}
+
+/// Keeps other users of the machine away from the files that this process makes from now on, whatever umask it was started
+/// with: libraries make files too, and ask for no mode.
+pub fn keep_files_private() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }
 
 fn lock_memory() -> MemoryLock {

@@ -64,6 +64,54 @@ async fn a_key_of_the_machine_that_does_not_open_the_store_is_named_at_start() {
     assert!(instance.log().contains("initialized with shares"), "{}", instance.log());
 }
 
+/// A mount that nobody may see and a token that nobody knows are refused alike by the server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_not_valid_is_told_from_a_right_that_is_missing() {
+    let instance = Instance::start().await;
+    let root = instance.root.clone();
+    said(&instance, &root, &["secrets", "enable", "-path=secret", "kv-v2"]);
+    let created = |words: &[&str]| {
+        let words: Vec<_> = ["token", "create", "-field=token"].iter().chain(words).collect();
+        let output = instance.command(&root).args(words).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let (narrow, revoked) = (created(&["-policy=default"]), created(&["-policy=root"]));
+    let (status, _) = instance.as_root().put("auth/token/revoke", serde_json::json!({"token": revoked})).await;
+    assert_eq!(status, 204);
+    let commands: [&[&str]; 8] = [
+        &["kv", "get", "secret/a"],
+        &["kv", "put", "secret/a", "key=value"],
+        &["read", "secret/data/a"],
+        &["run", "--env", "A=secret/a#key", "--", "true"],
+        &["rotate", "list"],
+        &["scan", "--store", "."],
+        &["policy", "list"],
+        &["operator", "seal"],
+    ];
+    for words in commands {
+        for token in [revoked.as_str(), "made-up"] {
+            let (text, code) = said(&instance, token, words);
+            assert!(text.contains("error: the token is not valid here"), "{words:?}: {text}");
+            assert!(text.contains("hint: it comes from VAULT_TOKEN"), "{words:?}: {text}");
+            assert_eq!(code, Some(2), "{words:?}: {text}");
+        }
+        let (text, _) = said(&instance, &narrow, words);
+        assert!(!text.contains("not valid"), "{words:?}: {text}");
+        assert!(text.contains("denied") || text.contains("no right"), "{words:?}: {text}");
+    }
+    let login = |variables: &[&str]| {
+        let mut command = instance.command("");
+        command.env_remove("VAULT_TOKEN").args(["login", "-"]).stdin(std::process::Stdio::piped());
+        command.envs(variables.iter().map(|name| (name, "made-up"))).stderr(std::process::Stdio::piped());
+        let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), narrow.as_bytes()).unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap()
+    };
+    assert!(!login(&[]).contains("warning"));
+    let warned = login(&["TURNLOCK_TOKEN", "VAULT_TOKEN"]);
+    assert!(warned.contains("no effect") && warned.contains("unset TURNLOCK_TOKEN VAULT_TOKEN\n"), "{warned}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_configuration_is_wrong_is_told_at_start() {
     let instance = Instance::prepare("");

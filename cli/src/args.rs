@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use turnlock::exposure::exposed_token;
-use turnlock_agent::{Client, ClientConfig};
+use turnlock_agent::{Client, ClientConfig, ClientError};
 use turnlock_core::Protected;
 
 use crate::command;
@@ -71,6 +71,25 @@ impl Connection {
     pub(crate) fn client_without_token(&self) -> Result<Client, Failure> {
         let hidden = |name: &str| if name == "HOME" { None } else { environment(name) };
         Ok(Client::new(self.over(ClientConfig::from_env_like(hidden)?)?)?.without_token())
+    }
+
+    /// Whether the server knows nothing of the token, not even for itself.
+    pub(crate) async fn has_dead_token(&self) -> bool {
+        let Ok(client) = self.client() else { return false };
+        matches!(client.read("auth/token/lookup-self").await, Err(ClientError::Denied { .. }))
+    }
+
+    /// Where the token comes from, and how to have another.
+    pub(crate) fn about_token(&self) -> String {
+        match (&self.token_file, token_variables().first()) {
+            (Some(path), _) => format!("it comes from {}: write a valid one there", path.display()),
+            (None, Some(variable)) => {
+                format!(
+                    "it comes from {variable}: set a valid one, or `unset {variable}` and log in with `turnlock login`"
+                )
+            }
+            (None, None) => "it was kept by an earlier login: log in again with `turnlock login`".to_owned(),
+        }
     }
 
     /// What the flags, the environment and the token file say, in this order.
@@ -140,6 +159,11 @@ impl OutputArgs {
 /// A variable of the environment; an empty one counts as absent.
 pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The variables that hold a token, the one that counts first. A token that is kept counts only without any.
+pub(crate) fn token_variables() -> Vec<&'static str> {
+    ["TURNLOCK_TOKEN", "VAULT_TOKEN"].into_iter().filter(|name| environment(name).is_some()).collect()
 }
 
 /// The words.

@@ -31,32 +31,35 @@ use crate::output;
 /// What a command comes to.
 pub(crate) type Outcome = Result<Exit, Failure>;
 
+/// What is known of a token that may not even be looked up by itself.
+const DEAD_TOKEN: &str = "the token is not valid here: unknown, expired or revoked, or without the policy `default`";
+
 /// Runs the command.
 pub(crate) fn run(arguments: Arguments) -> Outcome {
     let at = &arguments.connection;
     match arguments.command {
-        Command::Agent(args) => client(args.run(at)),
-        Command::Audit(args) => client(args.run(at)),
-        Command::Auth(args) => client(args.run(at)),
+        Command::Agent(args) => client(explained(at, args.run(at))),
+        Command::Audit(args) => client(explained(at, args.run(at))),
+        Command::Auth(args) => client(explained(at, args.run(at))),
         Command::Completions(args) => args.run(),
-        Command::Delete(args) => client(args.run(at)),
+        Command::Delete(args) => client(explained(at, args.run(at))),
         Command::Demo(args) => multi_threaded(args.run()),
-        Command::Kv(args) => client(args.run(at)),
-        Command::Lease(args) => client(args.run(at)),
-        Command::List(args) => client(args.run(at)),
-        Command::Login(args) => client(args.run(at)),
-        Command::Operator(args) => client(args.run(at)),
-        Command::Patch(args) => client(args.run(at)),
-        Command::Policy(args) => client(args.run(at)),
-        Command::Read(args) => client(args.run(at)),
-        Command::Run(args) => single_threaded(args.run(at)),
-        Command::Rotate(args) => client(args.run(at)),
+        Command::Kv(args) => client(explained(at, args.run(at))),
+        Command::Lease(args) => client(explained(at, args.run(at))),
+        Command::List(args) => client(explained(at, args.run(at))),
+        Command::Login(args) => client(explained(at, args.run(at))),
+        Command::Operator(args) => client(explained(at, args.run(at))),
+        Command::Patch(args) => client(explained(at, args.run(at))),
+        Command::Policy(args) => client(explained(at, args.run(at))),
+        Command::Read(args) => client(explained(at, args.run(at))),
+        Command::Run(args) => single_threaded(explained(at, args.run(at))),
+        Command::Rotate(args) => client(explained(at, args.run(at))),
         Command::Scan(args) => scan_with(&args, at),
         Command::Server(args) => multi_threaded(args.run()),
-        Command::Secrets(args) => client(args.run(at)),
-        Command::Status(args) => client(args.run(at)),
-        Command::Token(args) => client(args.run(at)),
-        Command::Unwrap(args) => client(args.run(at)),
+        Command::Secrets(args) => client(explained(at, args.run(at))),
+        Command::Status(args) => client(explained(at, args.run(at))),
+        Command::Token(args) => client(explained(at, args.run(at))),
+        Command::Unwrap(args) => client(explained(at, args.run(at))),
         Command::Version => {
             output::line(concat!("turnlock ", env!("CARGO_PKG_VERSION")))?;
             let served = turnlock::engine::sys::VERSION;
@@ -65,7 +68,18 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
             ))?;
             Ok(Exit::Done)
         }
-        Command::Write(args) => client(args.run(at)),
+        Command::Write(args) => client(explained(at, args.run(at))),
+    }
+}
+
+/// The outcome of `command`, where a refusal says whether the token is to blame: the server answers the same to one that
+/// may not and one that is not valid, so it is asked once more.
+async fn explained(at: &Connection, command: impl Future<Output = Outcome>) -> Outcome {
+    match command.await {
+        Err(failure) if failure.is_refused() && at.has_dead_token().await => {
+            Err(failure.reworded(DEAD_TOKEN).hint(at.about_token()))
+        }
+        outcome => outcome,
     }
 }
 
@@ -110,7 +124,7 @@ fn scan_with(args: &scan::ScanArgs, at: &Connection) -> Outcome {
     }
     match scan::run(args, store.as_ref()) {
         Ok(outcome) => Ok(Exit::Of(args.exit_code(outcome))),
-        Err(scan::ScanFailure::Store(failure)) => Err(*failure),
+        Err(scan::ScanFailure::Store(failure)) => single_threaded(explained(at, std::future::ready(Err(*failure)))),
         Err(failure) => {
             let cause = failure.source().map_or_else(String::new, |cause| format!(": {cause}"));
             let exit = if args.as_gitleaks() { Exit::Local } else { Exit::Of(scan::FAILED) };

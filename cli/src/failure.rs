@@ -16,17 +16,18 @@ pub(crate) struct Failure {
     hint: Option<Cow<'static, str>>,
     exit: Exit,
     silent: bool,
+    refused: bool,
 }
 
 impl Failure {
     /// A mistake in how the command was called, or an error on this machine.
     pub(crate) fn local(text: impl Into<String>) -> Self {
-        Self { text: text.into(), hint: None, exit: Exit::Local, silent: false }
+        Self { text: text.into(), hint: None, exit: Exit::Local, silent: false, refused: false }
     }
 
     /// The server's refusal.
     pub(crate) fn remote(text: impl Into<String>) -> Self {
-        Self { text: text.into(), hint: None, exit: Exit::Remote, silent: false }
+        Self { text: text.into(), hint: None, exit: Exit::Remote, silent: false, refused: false }
     }
 
     /// An error of a file or stream.
@@ -46,6 +47,24 @@ impl Failure {
     pub(crate) fn ending(mut self, exit: Exit) -> Self {
         self.exit = exit;
         self
+    }
+
+    /// The same, marked as the refusal of a request with a token: the token itself may be to blame.
+    #[must_use]
+    pub(crate) fn refused(mut self) -> Self {
+        self.refused = true;
+        self
+    }
+
+    /// Whether the server refused a request with a token.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// The same failure in better words.
+    #[must_use]
+    pub(crate) fn reworded(self, text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..self }
     }
 
     /// The exit code.
@@ -82,7 +101,8 @@ impl From<ClientError> for Failure {
         if let ClientError::CaFile(cause) = &error {
             text = format!("{text}: {cause}");
         }
-        Self { text, hint: error.hint().map(Cow::Borrowed), exit, silent: false }
+        let refused = matches!(error, ClientError::Denied { anonymous: false, .. });
+        Self { text, hint: error.hint().map(Cow::Borrowed), exit, silent: false, refused }
     }
 }
 
@@ -95,7 +115,8 @@ pub(crate) fn one_line(text: &str) -> String {
             Some(before) => before.trim_end_matches(|digit: char| digit.is_ascii_digit()).trim_end(),
             None => part.trim_start_matches("* "),
         };
-        if part.is_empty() || line.trim_end_matches(':') == part {
+        let told = line.trim_end_matches(':');
+        if part.is_empty() || told == part || told.strip_suffix(part).is_some_and(|before| before.ends_with(": ")) {
             continue;
         }
         if !line.is_empty() {
@@ -110,7 +131,7 @@ pub(crate) fn one_line(text: &str) -> String {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self { text: String::new(), hint: None, exit: Exit::Done, silent: true };
+            return Self { text: String::new(), hint: None, exit: Exit::Done, silent: true, refused: false };
         }
         Self::file("standard output cannot be written", &error)
     }
@@ -131,6 +152,8 @@ mod tests {
     fn a_list_of_errors_becomes_one_line() {
         let denied = "permission denied: 1 error occurred:\n\t* permission denied\n\n";
         assert_eq!(one_line(denied), "permission denied");
+        let inner = format!("secret/a cannot be read: {denied}");
+        assert_eq!(one_line(&inner), "secret/a cannot be read: permission denied");
         let two = "server answered 400: 2 errors occurred:\n\t* no policy\n\t* no name\n\n";
         assert_eq!(one_line(two), "server answered 400: no policy; no name");
         assert_eq!(one_line("server answered 400: invalid lease"), "server answered 400: invalid lease");

@@ -10,7 +10,7 @@ use turnlock_agent::{Call, ClientError};
 use turnlock_core::Protected;
 
 use super::{Outcome, trimmed};
-use crate::args::{Connection, OutputArgs, environment};
+use crate::args::{Connection, OutputArgs, environment, token_variables};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::fields::{self, Machine};
@@ -98,9 +98,12 @@ impl LoginArgs {
                 note(&format!("Success! You are now authenticated. The token is kept in {}.", path.display()));
             }
         }
-        let variable = ["TURNLOCK_TOKEN", "VAULT_TOKEN"].into_iter().find(|name| environment(name).is_some());
-        if let Some(variable) = variable.filter(|_| !self.no_store) {
-            note(&format!("turnlock: warning: {variable} is set and goes before the token that is kept"));
+        let variables = token_variables();
+        if !variables.is_empty() && !self.no_store {
+            let names = variables.join(" ");
+            note(&format!(
+                "turnlock: warning: the token that is kept has no effect as long as there is another: unset {names}"
+            ));
         }
         if !self.no_print {
             output.reply(&reply)?;

@@ -81,8 +81,11 @@ impl RotateArgs {
             }
             Verb::List { folder } => {
                 let call = Call::get(format!("rotation/definitions/{}", trimmed(&folder))).query("scan", "true");
-                let reply = client.execute(call).await?;
-                let keys = if reply.status() == http::StatusCode::NOT_FOUND { Vec::new() } else { keys(&reply)? };
+                let keys = match client.send(call).await {
+                    Ok(reply) => keys(&reply)?,
+                    Err(ClientError::NotFound { .. }) => Vec::new(),
+                    Err(error) => return Err(error.into()),
+                };
                 output.keys(&keys)?;
             }
             Verb::Delete(name) => {

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::PathBuf;
 
+use turnlock_agent::ClientError;
 use turnlock_agent::env_file::{self, EnvFileError, Setting};
-use turnlock_agent::reference::{self, Reference};
+use turnlock_agent::reference::{self, Reference, ResolveError};
 use turnlock_agent::run::{Run, RunError};
 use turnlock_core::Protected;
 
@@ -18,7 +19,7 @@ use crate::failure::{Failure, one_line};
 ///
 /// The program gets the values, but not turnlock's own token. What it prints is masked, also in base64, hex, URL and
 /// JSON form. On a terminal it gets a terminal; signals are passed on, and Ctrl-Z stops it and gives the prompt back until
-/// `fg`. Nothing is written to disk.
+/// `fg` or `bg`. Nothing is written to disk.
 ///
 /// Files of --env-file hold references in the place of values, so they may be committed:
 /// DB_PASSWORD=turnlock://secret/app/db#password
@@ -66,7 +67,11 @@ impl RunArgs {
         } else {
             let resolved = reference::resolve(&at.client()?, &references).await;
             resolved.map_err(|error| {
-                let failure = Failure::remote(one_line(&error.to_string()));
+                let mut failure = Failure::remote(one_line(&error.to_string()));
+                let source = if let ResolveError::Client { source, .. } = &error { Some(source) } else { None };
+                if let Some(ClientError::Denied { anonymous: false, .. }) = source {
+                    failure = failure.refused();
+                }
                 match error.hint() {
                     Some(hint) => failure.hint(hint),
                     None => failure,

@@ -12,7 +12,7 @@ use turnlock::barrier::seal::SealKind;
 use turnlock::clock::SystemClock;
 use turnlock::config::{Config, LogLevel, Overrides};
 use turnlock::exposure::exposed;
-use turnlock::hardening::{MemoryLock, harden};
+use turnlock::hardening::{MemoryLock, harden, keep_files_private};
 use turnlock::process::Process;
 use turnlock::server::Server;
 use turnlock_agent::due::Agent;
@@ -89,6 +89,7 @@ impl ServerArgs {
         };
         start_log(config.log_level);
         let hardening = harden();
+        keep_files_private();
         if !config.disable_mlock && hardening.memory == MemoryLock::Refused {
             return Err(Failure::local("memory cannot be locked").hint("set disable_mlock = true, or permit it"));
         }
