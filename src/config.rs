@@ -141,7 +141,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// Something is wrong in the file.
-    #[error("in the configuration file {}", .path.display())]
+    #[error("{}{}", .path.display(), .error.line().map(|line| format!(":{line}")).unwrap_or_default())]
     In {
         /// The file.
         path: PathBuf,
@@ -150,40 +150,62 @@ pub enum ConfigError {
         error: Box<ConfigError>,
     },
     /// The file is not HCL.
-    #[error("{0}")]
+    #[error("{}", .0.reason())]
     Hcl(StanzaError),
     /// The file is not JSON, as which it begins.
-    #[error("line {line}: not valid JSON")]
+    #[error("not valid JSON")]
     Json {
         /// The line, from 1.
         line: usize,
     },
     /// A setting that stands twice.
-    #[error("line {line}: the same name for the second time")]
+    #[error("the same name for the second time")]
     Twice {
         /// The line, from 1.
-        line: usize,
+        line: Option<usize>,
     },
     /// A setting that is not supported, or does not exist.
     #[error("{place} is not supported")]
     Unsupported {
+        /// The line, from 1.
+        line: Option<usize>,
         /// The stanza and name.
         place: String,
     },
     /// A setting that has to be there.
     #[error("{place} is missing")]
     Missing {
+        /// The line of the stanza, from 1.
+        line: Option<usize>,
         /// The stanza and name.
         place: String,
     },
     /// A setting whose value makes no sense.
     #[error("{place} must be {expected}")]
     Invalid {
+        /// The line, from 1.
+        line: Option<usize>,
         /// The stanza and name.
         place: String,
         /// What is expected.
         expected: &'static str,
     },
+}
+
+impl ConfigError {
+    /// Where in the file it is, counted from 1.
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::Unreadable { .. } => None,
+            Self::In { error, .. } => error.line(),
+            Self::Hcl(error) => Some(error.line()),
+            Self::Json { line } => Some(*line),
+            Self::Twice { line }
+            | Self::Unsupported { line, .. }
+            | Self::Missing { line, .. }
+            | Self::Invalid { line, .. } => *line,
+        }
+    }
 }
 
 /// What the environment and the flags say besides the file; flags are laid over the environment by the caller.
@@ -204,14 +226,14 @@ impl Overrides {
         let either = |name: &str| variable(&format!("TURNLOCK_{name}")).or_else(|| variable(&format!("VAULT_{name}")));
         let level = either("LOG_LEVEL").map(|text| {
             let place = "the variable TURNLOCK_LOG_LEVEL".to_owned();
-            LogLevel::parse(&text).ok_or(ConfigError::Invalid { place, expected: field::LEVELS })
+            LogLevel::parse(&text).ok_or(ConfigError::Invalid { line: None, place, expected: field::LEVELS })
         });
         let mlock = either("DISABLE_MLOCK").map(|text| match text.as_str() {
             "1" | "true" => Ok(true),
             "0" | "false" | "" => Ok(false),
             _ => {
                 let place = "the variable TURNLOCK_DISABLE_MLOCK".to_owned();
-                Err(ConfigError::Invalid { place, expected: "true or false" })
+                Err(ConfigError::Invalid { line: None, place, expected: "true or false" })
             }
         });
         Ok(Self { log_level: level.transpose()?, api_addr: either("API_ADDR"), disable_mlock: mlock.transpose()? })

@@ -117,10 +117,11 @@ async fn where_the_configuration_is_wrong_is_told_at_start() {
     let instance = Instance::prepare("");
     let config = instance.dir.path().join("turnlock.hcl");
     let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text + "ui = \n").unwrap();
+    let line = text.lines().count() + 2;
+    std::fs::write(&config, text + "ui = true\nlog_levle = \"warn\"\n").unwrap();
     let (text, code) = said(&instance, "", &["server", "-config", config.to_str().unwrap()]);
-    let place = format!("in the configuration file {}: line ", config.display());
-    assert!(text.contains(&place) && code == Some(1), "{code:?} {text}");
+    let told = format!("turnlock: error: {}:{line}: log_levle is not supported\n", config.display());
+    assert_eq!((text, code), (told, Some(1)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,6 +50,12 @@ impl StanzaError {
             Self::TooDeep { line } | Self::Expected { line, .. } | Self::Unsupported { line, .. } => *line,
         }
     }
+
+    /// What is wrong, for those who tell the line in their own way.
+    pub fn reason(&self) -> String {
+        let (text, line) = (self.to_string(), format!("line {}: ", self.line()));
+        text.strip_prefix(&line).unwrap_or(&text).to_owned()
+    }
 }
 
 /// A literal value.

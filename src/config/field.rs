@@ -1,59 +1,95 @@
 //! One stanza as typed settings: each is taken once, and what is left over is named.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use turnlock_core::stanza::{Field, Value};
 use turnlock_core::ttl;
 
 use super::ConfigError;
 
 pub(super) const LEVELS: &str = "error, warn, info, debug or trace";
 
-/// A stanza and its name for messages.
+/// A stanza, with its name and lines for messages.
 pub(super) struct Stanza {
     name: String,
-    members: Map<String, Value>,
+    line: Option<usize>,
+    fields: Vec<Field>,
+    /// Where each field stands or stood; of several with one name, the last.
+    lines: HashMap<String, usize>,
 }
 
 impl Stanza {
-    pub(super) fn new(name: impl Into<String>, members: Map<String, Value>) -> Self {
-        Self { name: name.into(), members }
+    /// The top of a file.
+    pub(super) fn root(fields: Vec<Field>) -> Result<Self, ConfigError> {
+        Self::new(String::new(), None, fields)
+    }
+
+    /// Blocks may stand several times, settings once.
+    fn new(name: String, line: Option<usize>, fields: Vec<Field>) -> Result<Self, ConfigError> {
+        let mut seen: HashMap<&str, bool> = HashMap::new();
+        for field in &fields {
+            let is_block = matches!(field.value, Value::Object(_));
+            if let Some(was_block) = seen.insert(&field.name, is_block)
+                && !(was_block && is_block)
+            {
+                return Err(ConfigError::Twice { line: known(field.line) });
+            }
+        }
+        let lines = fields.iter().map(|field| (field.name.clone(), field.line)).collect();
+        Ok(Self { name, line, fields, lines })
     }
 
     pub(super) fn place(&self, name: &str) -> String {
         if self.name.is_empty() { name.to_owned() } else { format!("{} in {}", name, self.name) }
     }
 
-    pub(super) fn invalid(&self, name: &str, expected: &'static str) -> ConfigError {
-        ConfigError::Invalid { place: self.place(name), expected }
+    fn line_of(&self, name: &str) -> Option<usize> {
+        self.lines.get(name).copied().and_then(known).or(self.line)
     }
 
-    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
-        self.members.remove(name).filter(|value| !value.is_null())
+    pub(super) fn invalid(&self, name: &str, expected: &'static str) -> ConfigError {
+        ConfigError::Invalid { line: self.line_of(name), place: self.place(name), expected }
+    }
+
+    pub(super) fn missing(&self, name: &str) -> ConfigError {
+        ConfigError::Missing { line: self.line_of(name), place: self.place(name) }
+    }
+
+    /// For a stanza whose label is not one that there is, or has none.
+    pub(super) fn unsupported_kind(&self, stanza: &str, label: Option<String>) -> ConfigError {
+        match label {
+            Some(label) => ConfigError::Unsupported { line: self.line, place: format!("{stanza} {label:?}") },
+            None => ConfigError::Missing { line: self.line, place: format!("the type of {stanza}") },
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        let place = self.fields.iter().position(|field| field.name == name)?;
+        let field = self.fields.remove(place);
+        // No setting takes a label, and none is an object, so that its reader refuses it.
+        Some(if field.labels.is_empty() { field.value } else { Value::Object(Vec::new()) })
     }
 
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, ConfigError> {
         match self.take(name) {
             None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
+            Some(Value::Text(text)) => Ok(Some(text)),
             Some(_) => Err(self.invalid(name, "a text")),
         }
     }
 
     pub(super) fn required(&mut self, name: &str) -> Result<String, ConfigError> {
-        let missing = ConfigError::Missing { place: self.place(name) };
-        self.text(name)?.filter(|text| !text.is_empty()).ok_or(missing)
+        self.text(name)?.filter(|text| !text.is_empty()).ok_or_else(|| self.missing(name))
     }
 
     pub(super) fn flag(&mut self, name: &str) -> Result<Option<bool>, ConfigError> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(flag)),
-            Some(Value::Number(number)) if number.as_u64() == Some(0) => Ok(Some(false)),
-            Some(Value::Number(number)) if number.as_u64() == Some(1) => Ok(Some(true)),
-            Some(Value::String(text)) if matches!(text.as_str(), "true" | "1") => Ok(Some(true)),
-            Some(Value::String(text)) if matches!(text.as_str(), "false" | "0") => Ok(Some(false)),
+            Some(Value::Text(text) | Value::Number(text)) if matches!(text.as_str(), "true" | "1") => Ok(Some(true)),
+            Some(Value::Text(text) | Value::Number(text)) if matches!(text.as_str(), "false" | "0") => Ok(Some(false)),
             Some(_) => Err(self.invalid(name, "true or false")),
         }
     }
@@ -61,8 +97,7 @@ impl Stanza {
     pub(super) fn duration(&mut self, name: &str) -> Result<Option<Duration>, ConfigError> {
         let text = match self.take(name) {
             None => return Ok(None),
-            Some(Value::String(text)) => text,
-            Some(Value::Number(number)) => number.to_string(),
+            Some(Value::Text(text) | Value::Number(text)) => text,
             Some(_) => String::from("-"),
         };
         let expected = "a duration such as \"30s\" or \"768h\"";
@@ -73,8 +108,8 @@ impl Stanza {
     pub(super) fn bytes(&mut self, name: &str) -> Result<Option<u64>, ConfigError> {
         let bytes = match self.take(name) {
             None => return Ok(None),
-            Some(Value::Number(number)) => number.as_u64(),
-            Some(Value::String(text)) => {
+            Some(Value::Number(number)) => number.parse().ok(),
+            Some(Value::Text(text)) => {
                 let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
                 let unit: Option<u64> = match unit.trim() {
                     "" | "B" => Some(1),
@@ -100,10 +135,9 @@ impl Stanza {
         let expected = "a list of texts";
         match self.take(name) {
             None => Ok(Vec::new()),
-            Some(Value::String(text)) => Ok(text.split(',').map(|item| item.trim().to_owned()).collect()),
-            Some(Value::Array(items)) => {
-                let texts =
-                    items.into_iter().map(|item| if let Value::String(text) = item { Some(text) } else { None });
+            Some(Value::Text(text)) => Ok(text.split(',').map(|item| item.trim().to_owned()).collect()),
+            Some(Value::List(items)) => {
+                let texts = items.into_iter().map(|item| if let Value::Text(text) = item { Some(text) } else { None });
                 texts.collect::<Option<_>>().ok_or_else(|| self.invalid(name, expected))
             }
             Some(_) => Err(self.invalid(name, expected)),
@@ -113,45 +147,79 @@ impl Stanza {
     /// Blocks of this name with their labels; HCL and JSON write them in several shapes.
     pub(super) fn blocks(&mut self, name: &'static str) -> Result<Vec<(Option<String>, Stanza)>, ConfigError> {
         let mut found = Vec::new();
-        let expected = "a block, as in `storage \"sled\" { … }`";
-        let values = match self.take(name) {
-            None => return Ok(found),
-            Some(Value::Array(items)) => items,
-            Some(value) => vec![value],
-        };
-        for value in values {
-            let Value::Object(members) = value else { return Err(self.invalid(name, expected)) };
-            let labelled = !members.is_empty()
-                && members.values().all(|value| match value {
-                    Value::Object(_) => true,
-                    Value::Array(items) => items.iter().all(Value::is_object),
-                    _ => false,
-                });
-            if !labelled {
-                found.push((None, Stanza::new(name, members)));
-                continue;
-            }
-            for (label, value) in members {
-                let bodies = if let Value::Array(items) = value { items } else { vec![value] };
-                for body in bodies {
-                    let Value::Object(body) = body else { return Err(self.invalid(name, expected)) };
-                    found.push((Some(label.clone()), Stanza::new(format!("{name} {label:?}"), body)));
-                }
+        let (taken, kept) = std::mem::take(&mut self.fields).into_iter().partition(|field| field.name == name);
+        self.fields = kept;
+        for field in taken {
+            let line = known(field.line);
+            for value in self.bodies(name, field.value)? {
+                self.block(name, field.labels.clone(), value, line, &mut found)?;
             }
         }
         Ok(found)
     }
 
+    /// Adds the block `value`, or those that it has one label further in.
+    fn block(
+        &self,
+        name: &'static str,
+        labels: Vec<String>,
+        fields: Vec<Field>,
+        line: Option<usize>,
+        found: &mut Vec<(Option<String>, Self)>,
+    ) -> Result<(), ConfigError> {
+        let is_body = |value: &Value| match value {
+            Value::Object(_) => true,
+            Value::List(items) => items.iter().all(|item| matches!(item, Value::Object(_))),
+            _ => false,
+        };
+        let mut labels = labels.into_iter();
+        match labels.next() {
+            Some(_) if labels.next().is_some() => {
+                return Err(ConfigError::Unsupported { line, place: format!("a second label of {name}") });
+            }
+            Some(label) => {
+                let stanza = Self::new(format!("{name} {label:?}"), line, fields)?;
+                found.push((Some(label), stanza));
+            }
+            None if !fields.is_empty() && fields.iter().all(|field| is_body(&field.value)) => {
+                for field in fields {
+                    for body in self.bodies(name, field.value)? {
+                        let stanza = Self::new(format!("{name} {:?}", field.name), known(field.line), body)?;
+                        found.push((Some(field.name.clone()), stanza));
+                    }
+                }
+            }
+            None => found.push((None, Self::new(name.to_owned(), line, fields)?)),
+        }
+        Ok(())
+    }
+
+    /// The fields of a block, or of each in a list of them.
+    fn bodies(&self, name: &'static str, value: Value) -> Result<Vec<Vec<Field>>, ConfigError> {
+        let expected = "a block, as in `storage \"sled\" { … }`";
+        let items = if let Value::List(items) = value { items } else { vec![value] };
+        let fields = items.into_iter().map(|item| if let Value::Object(fields) = item { Some(fields) } else { None });
+        fields.collect::<Option<_>>().ok_or_else(|| self.invalid(name, expected))
+    }
+
     /// Takes settings that mean nothing here and whose lack harms nobody; answers their places.
     pub(super) fn without_effect(&mut self, names: &[&str]) -> Vec<String> {
-        names.iter().filter_map(|name| self.take(name).map(|_| self.place(name))).collect()
+        let named = names.iter().filter(|name| self.fields.iter().any(|field| field.name == **name));
+        let places = named.map(|name| self.place(name)).collect();
+        self.fields.retain(|field| !names.contains(&field.name.as_str()));
+        places
     }
 
     /// Whatever was not taken is not supported.
     pub(super) fn end(self) -> Result<(), ConfigError> {
-        match self.members.keys().next() {
+        match self.fields.first() {
             None => Ok(()),
-            Some(name) => Err(ConfigError::Unsupported { place: self.place(name) }),
+            Some(field) => Err(ConfigError::Unsupported { line: known(field.line), place: self.place(&field.name) }),
         }
     }
+}
+
+/// A line that was told: of some JSON none is.
+fn known(line: usize) -> Option<usize> {
+    (line > 0).then_some(line)
 }

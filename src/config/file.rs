@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-use turnlock_core::stanza::{self, Field, Value as Literal};
+use turnlock_core::stanza::{self, Field, Value};
 
 use super::field::{LEVELS, Stanza};
 use super::{Bind, Config, ConfigError, ListenerConfig, LogLevel, SealSetting, StorageConfig};
@@ -41,13 +40,7 @@ const WITHOUT_EFFECT_IN_LISTENER: &[&str] =
     &["cluster_address", "http_idle_timeout", "profiling", "telemetry", "tls_disable_client_certs"];
 
 pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
-    let members = if text.trim_start().starts_with('{') {
-        serde_json::from_str::<Map<String, Value>>(text).map_err(|error| ConfigError::Json { line: error.line() })?
-    } else {
-        let fields = stanza::read(text).map_err(ConfigError::Hcl)?;
-        members(fields)?
-    };
-    let mut root = Stanza::new("", members);
+    let mut root = Stanza::root(if text.trim_start().starts_with('{') { json(text)? } else { hcl(text)? })?;
     let mut without_effect = root.without_effect(WITHOUT_EFFECT);
     let config = Config {
         storage: storage(&mut root)?,
@@ -66,32 +59,29 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// Fields as JSON members: `name "label" { … }` becomes a member of a member, and blocks of one name a list.
-fn members(fields: Vec<Field>) -> Result<Map<String, Value>, ConfigError> {
-    let mut members = Map::new();
-    for field in fields {
-        let is_block = matches!(field.value, Literal::Object(_));
-        let value = field.labels.into_iter().rev().try_fold(json(field.value)?, |value, label| {
-            Ok::<_, ConfigError>(Value::Object(Map::from_iter([(label, value)])))
-        })?;
-        match members.get_mut(&field.name) {
-            None if is_block => drop(members.insert(field.name, Value::Array(vec![value]))),
-            None => drop(members.insert(field.name, value)),
-            Some(Value::Array(blocks)) if is_block => blocks.push(value),
-            Some(_) => return Err(ConfigError::Twice { line: field.line }),
-        }
-    }
-    Ok(members)
+fn hcl(text: &str) -> Result<Vec<Field>, ConfigError> {
+    stanza::read(text).map_err(ConfigError::Hcl)
 }
 
-fn json(literal: Literal) -> Result<Value, ConfigError> {
-    Ok(match literal {
-        Literal::Text(text) => Value::String(text),
-        Literal::Number(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        Literal::Bool(flag) => Value::Bool(flag),
-        Literal::List(items) => Value::Array(items.into_iter().map(json).collect::<Result<_, _>>()?),
-        Literal::Object(fields) => Value::Object(members(fields)?),
-    })
+/// JSON by the reader that knows lines, where it can: it takes no null and nothing deep or long.
+fn json(text: &str) -> Result<Vec<Field>, ConfigError> {
+    use serde_json::Value as Json;
+    fn fields(members: serde_json::Map<String, Json>) -> Vec<Field> {
+        let known = members.into_iter().filter(|(_, member)| !member.is_null());
+        known.map(|(name, member)| Field { name, labels: Vec::new(), value: value(member), line: 0 }).collect()
+    }
+    fn value(json: Json) -> Value {
+        match json {
+            Json::Null => Value::Object(Vec::new()),
+            Json::Bool(flag) => Value::Bool(flag),
+            Json::Number(number) => Value::Number(number.to_string()),
+            Json::String(text) => Value::Text(text),
+            Json::Array(items) => Value::List(items.into_iter().map(value).collect()),
+            Json::Object(members) => Value::Object(fields(members)),
+        }
+    }
+    let parsed = serde_json::from_str(text).map_err(|error| ConfigError::Json { line: error.line() })?;
+    Ok(stanza::read(text).unwrap_or_else(|_| fields(parsed)))
 }
 
 fn log_level(root: &mut Stanza) -> Result<LogLevel, ConfigError> {
@@ -130,7 +120,7 @@ fn storage(root: &mut Stanza) -> Result<StorageConfig, ConfigError> {
     blocks.extend(root.blocks("backend")?);
     let mut blocks = blocks.into_iter();
     let Some((label, mut stanza)) = blocks.next() else {
-        return Err(ConfigError::Missing { place: "the stanza storage".to_owned() });
+        return Err(root.missing("the stanza storage"));
     };
     if blocks.next().is_some() {
         return Err(root.invalid("storage", "one stanza"));
@@ -141,17 +131,10 @@ fn storage(root: &mut Stanza) -> Result<StorageConfig, ConfigError> {
             compact_bytes: stanza.bytes("compact_bytes")?.unwrap_or(COMPACT_BYTES).max(64 << 10),
         },
         Some("inmem") => StorageConfig::Memory,
-        _ => return Err(unsupported_kind("storage", label)),
+        _ => return Err(stanza.unsupported_kind("storage", label)),
     };
     stanza.end()?;
     Ok(storage)
-}
-
-fn unsupported_kind(stanza: &str, label: Option<String>) -> ConfigError {
-    match label {
-        Some(label) => ConfigError::Unsupported { place: format!("{stanza} {label:?}") },
-        None => ConfigError::Missing { place: format!("the type of {stanza}") },
-    }
 }
 
 fn listeners(root: &mut Stanza, without_effect: &mut Vec<String>) -> Result<Vec<ListenerConfig>, ConfigError> {
@@ -162,13 +145,13 @@ fn listeners(root: &mut Stanza, without_effect: &mut Vec<String>) -> Result<Vec<
         let bind = match label.as_deref() {
             Some("tcp") => tcp(&mut stanza)?,
             Some("unix") => unix(&mut stanza)?,
-            _ => return Err(unsupported_kind("listener", label)),
+            _ => return Err(stanza.unsupported_kind("listener", label)),
         };
         stanza.end()?;
         listeners.push(ListenerConfig { bind, limits });
     }
     if listeners.is_empty() {
-        return Err(ConfigError::Missing { place: "a stanza listener".to_owned() });
+        return Err(root.missing("a stanza listener"));
     }
     Ok(listeners)
 }
@@ -187,8 +170,8 @@ fn tcp(stanza: &mut Stanza) -> Result<Bind, ConfigError> {
         (false, Some(certificate), Some(key)) => {
             Some(TlsFiles { certificate: certificate.into(), key: key.into(), only_tls13 })
         }
-        (false, None, _) => return Err(ConfigError::Missing { place: stanza.place("tls_cert_file") }),
-        (false, _, None) => return Err(ConfigError::Missing { place: stanza.place("tls_key_file") }),
+        (false, None, _) => return Err(stanza.missing("tls_cert_file")),
+        (false, _, None) => return Err(stanza.missing("tls_key_file")),
     };
     Ok(Bind::Tcp(address, tls))
 }
@@ -256,7 +239,7 @@ fn seal(root: &mut Stanza) -> Result<SealSetting, ConfigError> {
                 _ => return Err(stanza.invalid("current_key", expected)),
             }
         }
-        _ => return Err(unsupported_kind("seal", label)),
+        _ => return Err(stanza.unsupported_kind("seal", label)),
     };
     stanza.text("current_key_id")?;
     stanza.end()?;
@@ -270,7 +253,7 @@ fn audit(root: &mut Stanza) -> Result<Option<AuditConfig>, ConfigError> {
         return Err(root.invalid("audit", "one stanza"));
     }
     if label.as_deref() != Some("file") {
-        return Err(unsupported_kind("audit", label));
+        return Err(stanza.unsupported_kind("audit", label));
     }
     let path = match stanza.text("path")? {
         Some(path) => path,

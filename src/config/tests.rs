@@ -81,8 +81,10 @@ fn what_is_not_supported_is_named_with_its_place() {
         ("agent { pool = \"x\" }", "pool in agent is not supported"),
         ("disable_mlock = \"maybe\"", "disable_mlock must be true or false"),
         ("storage \"sled\" { path = \"/x\" }", "storage must be one stanza"),
-        ("this is no HCL", "line 3: expected"),
-        ("log_level = \"warn\"\nlog_level = \"info\"", "line 4: the same name for the second time"),
+        ("listener \"tcp\" \"two\" { tls_disable = true }", "a second label of listener is not supported"),
+        ("log_level \"x\" = \"warn\"", "log_level must be a text"),
+        ("this is no HCL", "expected"),
+        ("log_level = \"warn\"\nlog_level = \"info\"", "the same name for the second time"),
     ] {
         let error = Config::parse(&format!("{base}{more}")).unwrap_err().to_string();
         assert!(error.contains(text), "{more}: {error}");
@@ -99,17 +101,61 @@ fn what_is_not_supported_is_named_with_its_place() {
 }
 
 #[test]
-fn an_error_names_the_file_that_it_is_in() {
+fn an_error_names_the_file_and_the_line_that_it_is_in() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("server.hcl");
-    for (text, cause) in
-        [("storage \"inmem\" {}\n{", "line 2: expected"), ("{\n!", "line 2: not valid JSON"), ("ui = 1", "is missing")]
-    {
-        std::fs::write(&path, text).unwrap();
+    let listener = "listener \"tcp\" { tls_disable = true }\n";
+    for (text, line, cause) in [
+        ("storage \"inmem\" {}\n{".to_owned(), ":2", "expected a field's name"),
+        ("{\n!".to_owned(), ":2", "not valid JSON"),
+        ("ui = 1".to_owned(), "", "the stanza storage is missing"),
+        (
+            format!("# one\n\nlistner \"tcp\" {{}}\nstorage \"inmem\" {{}}\n{listener}"),
+            ":3",
+            "listner is not supported",
+        ),
+        (
+            format!("storage \"inmem\" {{\n\n  path = 1\n}}\n{listener}"),
+            ":3",
+            "path in storage \"inmem\" is not supported",
+        ),
+        (format!("storage \"sled\" {{\n  paht = \"x\"\n}}\n{listener}"), ":1", "path in storage \"sled\" is missing"),
+        (format!("storage \"raft\" {{}}\n{listener}"), ":1", "storage \"raft\" is not supported"),
+        (
+            format!("storage \"inmem\" {{}}\n{listener}seal \"static\" {{\n  current_key = \"x\"\n}}"),
+            ":4",
+            "must be where",
+        ),
+        (
+            format!("storage \"inmem\" {{}}\n{listener}{listener}storage \"inmem\" {{}}"),
+            ":4",
+            "storage must be one stanza",
+        ),
+        (
+            format!("storage \"inmem\" {{}}\n{listener}listener \"tcp\" {{\n\n  address = \"x\" }}"),
+            ":5",
+            "must be an IP",
+        ),
+        (format!("storage \"inmem\" {{}}\n{listener}ui = true\nlog_level = \"x\""), ":4", "log_level must be"),
+        (
+            "{\"storage\": {\"inmem\": {}},\n\"listener\": [{\"tcp\":\n{\"x\": 1,\n\"tls_disable\": 1}}]}".to_owned(),
+            ":3",
+            "x in listener",
+        ),
+        ("{\"storage\": {\"inmem\": {}},\n\"ui\": 1,\n\"ui\": 2}".to_owned(), ":3", "for the second time"),
+        // With null in it, no line is known.
+        (
+            "{\"storage\": {\"inmem\": {}}, \"ui\": null, \"x\": 1, \"listener\": {\"tcp\": {\"tls_disable\": 1}}}"
+                .to_owned(),
+            "",
+            "x is not",
+        ),
+    ] {
+        std::fs::write(&path, &text).unwrap();
         let error = Config::read(&path, Overrides::default()).unwrap_err();
-        assert_eq!(error.to_string(), format!("in the configuration file {}", path.display()));
+        assert_eq!(error.to_string(), format!("{}{line}", path.display()), "{text}");
         let told = std::error::Error::source(&error).unwrap().to_string();
-        assert!(told.contains(cause), "{told}");
+        assert!(told.contains(cause), "{text}: {told}");
     }
 }
 
