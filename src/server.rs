@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -36,6 +36,8 @@ pub struct Server {
     pub settings: Settings,
     /// Locked for whoever opens or closes the barrier, over the whole of it: the steps of two must not mix.
     pub unsealing: Mutex<Unsealing>,
+    /// Told when there may be other work on rotations than before. Says nothing of what: who is woken asks through the door.
+    pub rotations: watch::Sender<()>,
     parts: ArcSwapOption<Parts>,
 }
 
@@ -130,7 +132,8 @@ impl Server {
     /// A server over `barrier`, sealed until [`Server::open_parts`].
     pub fn new(barrier: Barrier, audit: Audit, clock: SharedClock, settings: Settings) -> Arc<Self> {
         let parts = ArcSwapOption::empty();
-        Arc::new(Self { barrier, audit, clock, settings, unsealing: Mutex::default(), parts })
+        let rotations = watch::Sender::default();
+        Arc::new(Self { barrier, audit, clock, settings, unsealing: Mutex::default(), rotations, parts })
     }
 
     /// The parts, or [`Error::Sealed`].
@@ -146,6 +149,7 @@ impl Server {
                 let parts = Arc::new(parts);
                 self.parts.store(Some(parts.clone()));
                 tokio::spawn(sweep_while_open(Arc::downgrade(&parts)));
+                self.rotations.send_replace(());
                 Ok(parts)
             }
             Err(error) => {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::time::Instant;
 use turnlock_core::rotation::{Attempt, Rotation};
 use zeroize::Zeroizing;
 
@@ -10,11 +12,17 @@ use crate::client::{Client, ClientError};
 use crate::drive::drive;
 use crate::push::Folders;
 
-/// Pause between two claims when nothing is due.
-pub const POLL: Duration = Duration::from_millis(500);
+/// Longest rest between two claims, however far away the server says that the next work is: by then it may be otherwise.
+pub const LONGEST_REST: Duration = Duration::from_secs(30);
 
-/// Longest pause while the server does not answer.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The same for an agent that is woken when it is otherwise. It still looks, because a clock may be set.
+pub const LONGEST_REST_IF_WOKEN: Duration = Duration::from_secs(300);
+
+/// Shortest rest: another agent may have come first, and may fail.
+const SHORTEST_REST: Duration = Duration::from_millis(100);
+
+/// First and longest pause while the server does not answer.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// An agent: a client and the name under which it claims.
 pub struct Agent {
@@ -22,6 +30,7 @@ pub struct Agent {
     name: String,
     pool: String,
     folders: Folders,
+    changes: Option<watch::Receiver<()>>,
 }
 
 /// One claimed attempt, with what its step needs.
@@ -35,7 +44,7 @@ pub(crate) struct Work {
 impl Agent {
     /// An agent that works through `client` on rotations of `pool` and on those of no pool.
     pub fn new(client: Client, name: impl Into<String>, pool: impl Into<String>) -> Self {
-        Self { client, name: name.into(), pool: pool.into(), folders: Folders::default() }
+        Self { client, name: name.into(), pool: pool.into(), folders: Folders::default(), changes: None }
     }
 
     /// The same, which may replace files in these folders; without them in none.
@@ -45,35 +54,82 @@ impl Agent {
         self
     }
 
+    /// The same, which looks for work at once whenever `changes` says that there may be other work than before.
+    #[must_use]
+    pub fn woken_by(mut self, changes: watch::Receiver<()>) -> Self {
+        self.changes = Some(changes);
+        self
+    }
+
     /// Claims and drives attempts until the future is dropped. An error is logged and tried again later: an agent that
     /// gives up would stop every rotation.
     pub async fn run(&self) {
-        let mut pause = POLL;
-        loop {
-            match self.work_once().await {
-                Ok(true) => pause = Duration::ZERO,
-                Ok(false) => pause = POLL,
+        self.run_until(None).await;
+    }
+
+    /// The same for about `life`: what was claimed by then is driven to where it waits.
+    pub async fn run_for(&self, life: Duration) {
+        self.run_until(Some(Instant::now() + life)).await;
+    }
+
+    async fn run_until(&self, end: Option<Instant>) {
+        let mut changes = self.changes.clone();
+        let longest = if changes.is_some() { LONGEST_REST_IF_WOKEN } else { LONGEST_REST };
+        let mut pause = PAUSE.0;
+        while end.is_none_or(|end| Instant::now() < end) {
+            // What changes from here on is seen by the next claim, or wakes.
+            if let Some(changes) = &mut changes {
+                changes.borrow_and_update();
+            }
+            let rest = match self.work_once().await {
+                Ok(rest) => {
+                    pause = PAUSE.0;
+                    rest.map_or(Duration::ZERO, |rest| rest.clamp(SHORTEST_REST, longest))
+                }
                 Err(error) => {
                     tracing::warn!(error = %error, agent = %self.name, "the agent could not reach the server or was refused");
-                    pause = (pause.max(POLL) * 2).min(LONGEST_PAUSE);
+                    let now = pause;
+                    pause = (pause * 2).min(PAUSE.1);
+                    now
                 }
+            };
+            let rested = Instant::now() + rest;
+            tokio::select! {
+                () = tokio::time::sleep_until(end.map_or(rested, |end| end.min(rested))) => {}
+                () = changed(&mut changes) => {}
             }
-            tokio::time::sleep(pause).await;
         }
     }
 
-    /// Claims one attempt and drives it as far as it goes now. `false` when nothing was due.
-    pub async fn work_once(&self) -> Result<bool, ClientError> {
+    /// Claims one attempt and drives it as far as it goes now. When nothing is due, answers for how long that will stay so
+    /// as far as the server knows.
+    pub async fn work_once(&self) -> Result<Option<Duration>, ClientError> {
         #[derive(Serialize)]
         struct Claim<'a> {
             agent: &'a str,
             pool: &'a str,
         }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Idle {
+            wait_ms: Option<u64>,
+        }
         let reply = self.client.write("rotation/claim", &Claim { agent: &self.name, pool: &self.pool }).await?;
-        if reply.data().is_none() {
-            return Ok(false);
+        if let Ok(Idle { wait_ms }) = reply.data_as() {
+            return Ok(Some(wait_ms.map_or(LONGEST_REST_IF_WOKEN, Duration::from_millis)));
         }
         drive(&self.client, reply.data_as()?, &self.folders).await?;
-        Ok(true)
+        Ok(None)
     }
+}
+
+/// Waits until there is a change; for ever where nobody will tell of one.
+async fn changed(changes: &mut Option<watch::Receiver<()>>) {
+    if let Some(receiver) = changes {
+        if receiver.changed().await.is_ok() {
+            return;
+        }
+        *changes = None;
+    }
+    std::future::pending().await
 }

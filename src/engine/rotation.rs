@@ -99,7 +99,7 @@ pub const ROUTES: &[Route] = &[
         access: Access::Token,
         exists: None,
         handler: |call| Box::pin(claim::claim(call)),
-        doc: "Hands one due attempt to an agent, or answers 204.",
+        doc: "Hands one due attempt to an agent, or tells it when to ask again.",
     },
     Route {
         operations: &[Operation::Update],
@@ -153,6 +153,11 @@ fn name(call: &Call) -> Result<&str, Error> {
         "" => Err(Error::invalid("name the secret: mount and path, as in rotation/run/secret/app/api-key")),
         name => Ok(name),
     }
+}
+
+/// Wakes the agent in this process: there may be other work than it knows of.
+fn wake(call: &Call) {
+    call.server.rotations.send_replace(());
 }
 
 /// Reads a record of this engine.

@@ -191,8 +191,8 @@ async fn embedded_agent(server: Arc<Server>, client: Client, folders: Folders) {
                 Ok(token) => {
                     drop(parts);
                     let agent = Agent::new(client.clone().with_token(token), "embedded", "");
-                    let agent = agent.writing_into(folders.clone());
-                    let _ = tokio::time::timeout(AGENT_TOKEN / 2, agent.run()).await;
+                    let agent = agent.writing_into(folders.clone()).woken_by(server.rotations.subscribe());
+                    agent.run_for(AGENT_TOKEN / 2).await;
                     continue;
                 }
                 Err(error) => {

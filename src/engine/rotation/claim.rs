@@ -12,7 +12,7 @@ use turnlock_core::rotation::{Attempt, Failure, Outcome, Reason, Refused, Rotati
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Stored, definition_path, encode, ended_path, load, name, open_path};
+use super::{Stored, definition_path, encode, ended_path, load, name, open_path, wake};
 use crate::barrier::{BarrierError, Changes, Record};
 use crate::engine::Call;
 use crate::engine::kv2::config::Config;
@@ -44,13 +44,23 @@ struct Work<'a> {
     value: Option<Zeroizing<String>>,
 }
 
-/// Hands the first attempt that is due to the agent; starts those that the schedule asks for.
+/// The answer when nothing is due.
+#[derive(Serialize)]
+struct Idle {
+    /// For how long nothing will be, unless something changes; `None` for ever.
+    wait_ms: Option<i64>,
+}
+
+/// Hands the first attempt that is due to the agent; starts those that the schedule asks for. When there is none, the answer
+/// tells when to ask again. It is given at once: one that waited for work would be given on the word of a token and of
+/// policies that may not hold any more by then.
 pub(super) async fn claim(call: &Call) -> Result<Response, Error> {
     let fields = &call.request.fields;
     fields.only(&CLAIM_FIELDS)?;
     let agent = fields.required_string("agent")?;
     let pool = fields.string("pool")?.unwrap_or_default();
     let now = call.parts.clock.now();
+    let mut next = None;
     for name in names(call, "definition/").await? {
         let Some((stored, definition)) = load::<Stored>(&call.mount.view, &definition_path(&name)).await? else {
             continue;
@@ -59,6 +69,8 @@ pub(super) async fn claim(call: &Call) -> Result<Response, Error> {
             continue;
         }
         let open = load::<Attempt>(&call.mount.view, &open_path(&name)).await?;
+        let due = due(&stored, open.as_ref(), now);
+        next = next.into_iter().chain(due).min();
         let claimed = match open {
             Some((attempt, record)) if attempt.is_due(now) => take(call, &name, attempt, &record, &agent, now).await?,
             open if may_begin(open.as_ref()) && stored.is_due(now) => {
@@ -71,7 +83,21 @@ pub(super) async fn claim(call: &Call) -> Result<Response, Error> {
             return work(call, &attempt, &stored.rotation).await;
         }
     }
-    Ok(Response::done())
+    let wait_ms = next.map(|next: DateTime<Utc>| (next - now).num_milliseconds().max(0) + 1);
+    Response::data(&Idle { wait_ms })
+}
+
+/// When there will be work for this rotation, as far as is known now.
+fn due(stored: &Stored, open: Option<&(Attempt, Record)>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let run = stored.next_run();
+    match open.map(|(attempt, _)| attempt) {
+        Some(attempt) if !may_begin(open) => {
+            // By the time of the next run, whoever has the attempt may have ended it.
+            let due = attempt.due_at()?;
+            Some(run.filter(|run| *run > now).map_or(due, |run| run.min(due)))
+        }
+        _ => run,
+    }
 }
 
 /// Takes the outcome of a step. The row, the secret's versions and its labels change in one commit.
@@ -148,6 +174,9 @@ pub(super) async fn report(call: &Call) -> Result<Response, Error> {
             row
         }
     };
+    if attempt.claim.is_none() {
+        wake(call);
+    }
     if attempt.state == State::Running && attempt.claim.is_some() {
         work(call, &attempt, &stored.rotation).await
     } else {
@@ -258,7 +287,7 @@ pub(super) fn store(
     Ok(())
 }
 
-/// Commits a report or a verb. Losing a race means that the row has moved on, which is the caller's to learn.
+/// Commits a report, a verb or a definition. Losing a race means that the row has moved on, which is the caller's to learn.
 pub(super) async fn commit(call: &Call, changes: Changes) -> Result<(), Error> {
     match call.parts.barrier.commit(changes).await {
         Ok(_) => Ok(()),

@@ -8,7 +8,7 @@ use turnlock_core::rotation::Rotation;
 
 use super::claim::{Member, commit, kind_of_member, secret_mount};
 use super::draft::Draft;
-use super::{Stored, definition_path, encode, load, name, open_path};
+use super::{Stored, definition_path, encode, load, name, open_path, wake};
 use crate::barrier::{BarrierError, Changes};
 use crate::engine::Call;
 use crate::engine::kv2::labels::CURRENT;
@@ -44,6 +44,7 @@ pub(super) async fn write(call: &Call) -> Result<Response, Error> {
         None => changes.create(&call.mount.view, &path, &encode(&stored)?),
     }
     commit(call, changes).await?;
+    wake(call);
     let names: Vec<&str> = rotation.targets.iter().map(|target| target.name.as_str()).collect();
     let answer = Response::data(&json!({
         "created": known.is_none(),

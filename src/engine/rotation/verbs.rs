@@ -4,7 +4,7 @@ use serde_json::json;
 use turnlock_core::rotation::Attempt;
 
 use super::claim::{From, begin, commit, may_begin, refused, store};
-use super::{Stored, definition_path, encode, load, name, open_path};
+use super::{Stored, definition_path, encode, load, name, open_path, wake};
 use crate::barrier::Changes;
 use crate::engine::Call;
 use crate::error::Error;
@@ -25,7 +25,10 @@ pub(super) async fn run(call: &Call) -> Result<Response, Error> {
         false => None,
     };
     match begun {
-        Some(attempt) => Response::data(&json!({ "attempt": attempt.id })),
+        Some(attempt) => {
+            wake(call);
+            Response::data(&json!({ "attempt": attempt.id }))
+        }
         None => Err(Error::invalid("an attempt is open already: see its history, then abort or resume it")),
     }
 }
@@ -59,6 +62,7 @@ pub(super) async fn pause(call: &Call) -> Result<Response, Error> {
     changes.require(&call.mount.view, &path, record.revision);
     changes.put(&call.mount.view, &path, &encode(&stored)?);
     commit(call, changes).await?;
+    wake(call);
     Ok(Response::done())
 }
 
@@ -87,5 +91,6 @@ async fn change(
     let mut changes = Changes::new();
     store(call, name, &attempt, Some(&record), &mut changes)?;
     commit(call, changes).await?;
+    wake(call);
     Response::data(&json!({ "attempt": attempt }))
 }
