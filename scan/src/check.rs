@@ -231,18 +231,26 @@ fn is_der_sequence(bytes: &[u8]) -> bool {
     (rest.len().saturating_sub(header)).abs_diff(length) <= 3
 }
 
-/// Whether user and password of a URL are the same well-known pair, the host is one of documentation and the password one for
-/// it, or what stands there is a root of CVS, which has a method and a user at these places.
+/// Whether user and password of a URL are the same well-known pair, the host is one of documentation or a single letter and
+/// the password one for it, the password is the word for one, or what stands there is a root of CVS, which has a method and a user at these places.
 fn names_itself(entry: &[u8], password: &[u8]) -> bool {
     let after = |mark: &[u8]| memchr::memmem::find(entry, mark).and_then(|at| entry.get(at + mark.len()..));
     let user = after(b"://").and_then(|rest| rest.split(|byte| *byte == b':').next());
     let machine = entry.trim_ascii_start().strip_prefix(b"machine");
     let host = machine.or_else(|| after(b"@")).unwrap_or_default().trim_ascii_start();
     let host = host.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    let of_documentation =
-        host.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-').any(|label| label == b"example");
+    let of_documentation = host.len() == 1
+        || host.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-').any(|label| label == b"example");
+    let plain = shape::without_escapes(password);
+    let plain = plain.as_deref().unwrap_or(password);
+    let letters: Vec<u8> = plain.iter().filter(|byte| byte.is_ascii_alphabetic()).map(u8::to_ascii_lowercase).collect();
+    let is_word = letters == b"pass" && !plain.iter().any(u8::is_ascii_digit);
+    // The pair of RFC 7617.
+    let is_of_standard = user == Some(b"Aladdin") && letters == b"opensesame";
     user.is_some_and(|user| user.eq_ignore_ascii_case(password))
-        || (of_documentation && !shape::is_strong(password))
+        || is_of_standard
+        || is_word
+        || (of_documentation && !shape::is_strong(plain))
         || password.starts_with(b"pserver:")
 }
 

@@ -3,7 +3,7 @@
 use crate::entropy;
 use crate::plausible::{is_example, is_reference, is_run, is_typed, without_chance_words};
 use crate::shape::is_strong;
-use crate::thing::is_public_key;
+use crate::thing::{is_backslashed_path, is_camel_name, is_public_key};
 
 /// Shortest value that is told by its mixture alone.
 const LEAST_BYTES: usize = 10;
@@ -26,6 +26,8 @@ pub(crate) fn is_drawn(value: &[u8]) -> bool {
         && !is_typed(value)
         && !is_run(&value.to_ascii_lowercase())
         && !is_public_key(value)
+        && !is_camel_name(value)
+        && !is_backslashed_path(value)
         && memchr::memmem::find(value, b"://").is_none()
         && without_chance_words(value).is_none_or(|rest| is_mixed(&rest))
 }

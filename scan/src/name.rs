@@ -227,8 +227,9 @@ pub(crate) fn kind(name: &[u8]) -> Option<Kind> {
     if among(HARMLESS_ENDS, last) || all.iter().any(|word| among(HARMLESS_WORDS, word)) {
         return None;
     }
-    // The nonce that opens a websocket.
-    if last == "key" && all.iter().any(|word| word.ends_with("socket")) {
+    // The nonce that opens a websocket; the keys of a keyboard.
+    let holds = |end: &str| all.iter().any(|word| word.ends_with(end));
+    if (last == "key" && holds("socket")) || (last == "keys" && holds("send")) || denies(&all) {
         return None;
     }
     let speaks = |ends: &[&str]| {
@@ -240,6 +241,15 @@ pub(crate) fn kind(name: &[u8]) -> Option<Kind> {
         return (at_the_end && !among(ABOUT_PASSWORDS, last)).then_some(Kind::Password);
     }
     speaks(SECRET_ENDS).then_some(Kind::Secret)
+}
+
+/// Whether a name says of its value that it opens nothing: `wrongPassword`, `invalid_token`, `nonMatchingKey`.
+fn denies(words: &[String]) -> bool {
+    const DENIALS: &[&str] = &["wrong", "incorrect", "invalid", "bogus", "dummy", "fake", "nonexistent", "nonmatching"];
+    const BEHIND_NON: &[&str] = &["matching", "existing", "existent", "valid"];
+    let is_among = |list: &[&str], word: &String| list.contains(&word.as_str());
+    words.iter().any(|word| is_among(DENIALS, word))
+        || words.windows(2).any(|two| matches!(two, [non, next] if non == "non" && is_among(BEHIND_NON, next)))
 }
 
 /// Whether the last word of `name` is `secret`, which a person may have chosen: `jwt.secret`, `SESSION_SECRET`.
@@ -334,7 +344,9 @@ mod tests {
 
     #[test]
     fn names_of_credentials_are_told_from_names_that_hold_such_a_word() {
-        for name in ["apiKey", "DB_SECRET", "bot-token", "authtoken", "stripe.secret", "KEY", "GITHUBToken"] {
+        for name in
+            ["apiKey", "DB_SECRET", "bot-token", "authtoken", "stripe.secret", "KEY", "GITHUBToken", "NON_PROD_API_KEY"]
+        {
             assert_eq!(kind(name.as_bytes()), Some(Kind::Secret), "{name}");
         }
         for name in ["DB_PASS", "keystorePassword", "ftp.pwd", "secret_password", "PGPASSWORD", "admin_pw"] {
@@ -353,6 +365,10 @@ mod tests {
             "KeyCode",
             "passwordPlaceholder",
             "bypass",
+            "wrongPassword",
+            "nonMatchingToken",
+            "INVALID_API_KEY",
+            "Vim.SendKeys",
             "",
         ] {
             assert_eq!(kind(name.as_bytes()), None, "{name}");

@@ -127,7 +127,7 @@ const WORDS: &[&str] = &[
     "qux",
 ];
 
-/// Values that standards show as examples (RFC 5849, 6455, 6749, 7009), in lower case.
+/// Values that standards show as examples (RFC 5849, 6455, 6749, 7009, OpenID Connect Core), in lower case.
 const STANDARD_EXAMPLES: &[&str] = &[
     "2yotnfzfejr1zcsicmwpaa",
     "tgzv3jokf0xg5qx2tlkwia",
@@ -139,6 +139,7 @@ const STANDARD_EXAMPLES: &[&str] = &[
     "0685bd9184jfhq22",
     "45ghiukldjahdnhzdauz",
     "dghlihnhbxbszsbub25jzq",
+    "slav32hkkg",
 ];
 
 /// Whether `value` merely stands for a credential: a template, a word of the trade, one repeated character, a run of

@@ -270,9 +270,16 @@ mod tests {
 
     #[test]
     fn a_call_or_a_word_in_a_text_is_no_value() {
-        for text in
-            ["token = getToken()", "token = tokens[0]", "token", "token\n", "token: ", "token = \"", "tokens = ("]
-        {
+        for text in [
+            "token = getToken()",
+            "token = tokens[0]",
+            "token",
+            "token\n",
+            "token: ",
+            "token = \"",
+            "tokens = (",
+            "<key>tokenFlag2</key>\n<true/>",
+        ] {
             assert_eq!(setting(text, "token").filter(|(_, _, form)| *form != Form::Word), None, "{text}");
         }
     }

@@ -184,7 +184,7 @@ fn is_disguised(value: &[u8]) -> bool {
 }
 
 /// A URL's `value` without its escapes such as `%20`, if it has any.
-fn without_escapes(value: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn without_escapes(value: &[u8]) -> Option<Vec<u8>> {
     let is_hex = |at: usize| value.get(at).is_some_and(u8::is_ascii_hexdigit);
     let mut plain = Vec::with_capacity(value.len());
     let mut at = 0;

@@ -30,10 +30,10 @@ static ANONYMOUS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// What a person leaves as an address: `busybox@`, `me@host.internal`.
 static ADDRESS: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"^[A-Za-z][\w.+-]{0,40}@[\w.-]{0,60}$"));
 
-/// Another field of a test vector of a cipher or a hash: a line of its own, in hexadecimal.
+/// Another field of a test vector of a cipher or a hash: a line of its own, in hexadecimal, of code or of a list.
 static FIELD_OF_VECTOR: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compile(
-        r"(?im)^[ \t]*(nonce|iv|input|in|output|out|tag|mac|msg|message|plaintext|ciphertext|pt|ct|ad|aad|digest)[ \t]*[=:][ \t]*(?:0x)?[0-9a-f]{2,}[ \t\r]*$",
+        r#"(?i)^[ \t]*(?:(?:let|const|var|auto)[ \t]+)?(nonce|iv|input|in|output|out|tag|mac|msg|message|plaintext|ciphertext|pt|ct|ad|aad|digest)[ \t]*[=:][ \t]*["']?(?:0x)?[0-9a-f]{2,}(?:["']?[;,]?[ \t\r\\]*$|[0-9a-f]{40})"#,
     )
 });
 
@@ -54,7 +54,7 @@ pub(crate) fn is_compared(text: &[u8], name: &Range<usize>, value: &Range<usize>
 /// Whether what surrounds the setting says that its value guards nothing.
 pub(crate) fn guards_nothing(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool {
     is_result_of_test(text, name, value)
-        || is_of_badge(text, name)
+        || is_of_public_address(text, name)
         || is_of_vector(text, name, value)
         || is_of_anonymous(text, name, value)
 }
@@ -83,6 +83,8 @@ fn is_result_of_test(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> 
     let line = before.get(memrchr(b'\n', before).map_or(0, |at| at + 1)..).unwrap_or_default();
     let separated = text.get(name.end..).is_some_and(|rest| rest.starts_with(b": "));
     let marked = line.ends_with(b"--- ");
+    // The same name twice in a row is no configuration.
+    let is_among_results = || lines_beside(text, name, value).into_iter().any(|line| is_result(line) && !marked);
     let starts = line.iter().all(|byte| *byte == b'#') || line.ends_with(b"# ") || marked;
     let bytes = text.get(value.clone()).unwrap_or_default();
     let names_test =
@@ -91,44 +93,62 @@ fn is_result_of_test(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> 
         && starts
         && match text.get(name.clone()) {
             Some(b"XPASS" | b"UXPASS") => true,
-            Some(b"PASS") => names_test() && (marked || !(drawn::is_drawn(bytes) || is_entry(text, name, value))),
+            Some(b"PASS") => {
+                is_among_results()
+                    || (names_test() && (marked || !(drawn::is_drawn(bytes) || is_entry(text, name, value))))
+            }
             _ => false,
         }
 }
 
+/// What a line of results of tests begins with, in front of a colon.
+const RESULTS: &[&[u8]] = &[
+    b"PASS",
+    b"FAIL",
+    b"XPASS",
+    b"XFAIL",
+    b"UXPASS",
+    b"KPASS",
+    b"KFAIL",
+    b"SKIP",
+    b"ERROR",
+    b"WARNING",
+    b"UNSUPPORTED",
+    b"UNRESOLVED",
+    b"UNTESTED",
+];
+
+/// Whether `line` is the result of a test: `XFAIL: name`.
+fn is_result(line: &[u8]) -> bool {
+    let colon = memchr::memchr(b':', line).filter(|at| line.get(at + 1) == Some(&b' '));
+    colon.and_then(|at| line.get(..at)).is_some_and(|word| RESULTS.contains(&word))
+}
+
+/// The line before that of the setting and the one behind it, as far as they are near.
+fn lines_beside<'a>(text: &'a [u8], name: &Range<usize>, value: &Range<usize>) -> [&'a [u8]; 2] {
+    let start = name.start.saturating_sub(BEFORE_BYTES);
+    let end = (value.end + AFTER_BYTES).min(text.len());
+    let lines = |part: Range<usize>| text.get(part).unwrap_or_default().split(|byte| *byte == b'\n');
+    let before = lines(start..name.start).rev().nth(1).unwrap_or_default();
+    [before, lines(value.end..end).nth(1).unwrap_or_default()]
+}
+
 /// Whether a line beside that of the setting is an entry of a configuration and no other result of a test.
 fn is_entry(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool {
-    const RESULTS: &[&[u8]] = &[
-        b"PASS",
-        b"FAIL",
-        b"XPASS",
-        b"XFAIL",
-        b"UXPASS",
-        b"KPASS",
-        b"KFAIL",
-        b"SKIP",
-        b"ERROR",
-        b"WARNING",
-        b"UNSUPPORTED",
-        b"UNRESOLVED",
-        b"UNTESTED",
-    ];
     let is_entry = |line: &[u8]| {
         let word = line.split(|byte| *byte == b':').next().unwrap_or_default();
         ENTRY.as_ref().is_some_and(|entry| entry.is_match(line)) && !RESULTS.contains(&word)
     };
-    let start = name.start.saturating_sub(BEFORE_BYTES);
-    let end = (value.end + AFTER_BYTES).min(text.len());
-    let lines = |part: Range<usize>| text.get(part).unwrap_or_default().split(|byte| *byte == b'\n');
-    lines(start..name.start).rev().nth(1).is_some_and(is_entry) || lines(value.end..end).nth(1).is_some_and(is_entry)
+    lines_beside(text, name, value).into_iter().any(is_entry)
 }
 
-/// Whether the setting is in the address of a badge, which everybody who reads the page of a project fetches.
-fn is_of_badge(text: &[u8], name: &Range<usize>) -> bool {
+/// Whether the setting is in the address of a badge, which everybody who reads the page of a project fetches, or of a document
+/// of Google, which is no key.
+fn is_of_public_address(text: &[u8], name: &Range<usize>) -> bool {
     let before = text.get(name.start.saturating_sub(BEFORE_BYTES)..name.start).unwrap_or_default();
     let ends = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'(' | b'<' | b'[');
     let address = before.get(before.iter().rposition(ends).map_or(0, |at| at + 1)..).unwrap_or_default();
-    find(address, b"/badge").is_some()
+    find(address, b"/badge").is_some() || find(address, b"://docs.google.com/").is_some()
 }
 
 /// Whether the value is the key of a test vector, `Key = 00…` between `Nonce = …` and `Tag = …`: two other fields at least, and
@@ -141,11 +161,23 @@ fn is_of_vector(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool 
         return false;
     }
     let Some(pattern) = FIELD_OF_VECTOR.as_ref() else { return false };
-    let fields: BTreeSet<Vec<u8>> = pattern
-        .captures_iter(near(text, name.start, value.end))
-        .filter_map(|field| Some(field.get(1)?.as_bytes().to_ascii_lowercase()))
+    let fields: BTreeSet<Vec<u8>> = starts_of_lines_around(text, name.start, value.end)
+        .into_iter()
+        .filter_map(|line| Some(pattern.captures(line)?.get(1)?.as_bytes().to_ascii_lowercase()))
         .collect();
     fields.len() >= 2 && fields.iter().any(|field| !matches!(field.as_slice(), b"iv" | b"nonce"))
+}
+
+/// The starts of the lines around the one from `start` to `end`: what is long in a test vector is in lines of its own.
+fn starts_of_lines_around(text: &[u8], start: usize, end: usize) -> Vec<&[u8]> {
+    const LINES: usize = 4;
+    const LINE_BYTES: usize = 160;
+    /// A longer line ends the search.
+    const REACH_BYTES: usize = 8 << 10;
+    let part = |part: Range<usize>| text.get(part).unwrap_or_default().split(|byte| *byte == b'\n');
+    let before = part(start.saturating_sub(REACH_BYTES)..start).rev().skip(1).take(LINES);
+    let after = part(end..end.saturating_add(REACH_BYTES).min(text.len())).skip(1).take(LINES);
+    before.chain(after).map(|line| line.get(..LINE_BYTES).unwrap_or(line)).collect()
 }
 
 #[cfg(test)]
@@ -200,6 +232,10 @@ mod tests {
             ("[![c](https://cov.test/x/graph/badge.svg?token=3KQ3R2D9fV)]", "token", "3KQ3R2D9fV"),
             ("Nonce = 07\nKey = 9f3c1e77ab0d\nTag = 8f\n", "Key", "9f3c1e77ab0d"),
             ("PASS: gdb.base/q8zr4lk0\nFAIL: gdb.base/x\n", "PASS", "gdb.base/q8zr4lk0"),
+            ("FAIL: x\nPASS: x86-64 vers10\n", "PASS", "x86-64"),
+            ("PASS: Zr4Lk0!Pw2Vx7\nPASS: b2\n", "PASS", "Zr4Lk0!Pw2Vx7"),
+            ("let key = \"9f3c1e77ab0d\";\nlet iv = \"e496\";\nlet ciphertext = \"5b97a9\\\n", "key", "9f3c1e77ab0d"),
+            ("https://docs.google.com/sheet/ccc?key=0Ao1yRmX6PQQz", "key", "0Ao1yRmX6PQQz"),
             ("user = \"anonymous\";\npassword = \"busybox@\";", "password", "busybox@"),
         ] {
             assert!(guards_nothing(text.as_bytes(), &at(text, name), &at(text, value)), "{text}");
@@ -214,6 +250,7 @@ mod tests {
             ("USER: joe\nPASS: q8zr/lk0pw\n", "PASS", "q8zr/lk0pw"),
             ("name = x\nKey = 9f3c1e77ab0d\n", "Key", "9f3c1e77ab0d"),
             ("key: 9f3c1e77ab0d\niv: 8f07\n", "key", "9f3c1e77ab0d"),
+            ("let key = \"9f3c1e77ab0d\";\nlet iv = \"e496\";\nlet out = cipher(key);\n", "key", "9f3c1e77ab0d"),
             ("key: 9f3c1e77ab0d\niv: 8f07\ntag: v2\n", "key", "9f3c1e77ab0d"),
             ("message: hello\ncount = 7\nkey: 9f3c1e77ab0d\nin:\n", "key", "9f3c1e77ab0d"),
             ("FTP_USER=anonymous\nFTP_PASSWORD=me@host\nDB_PASSWORD=joe@q8", "DB_PASSWORD", "joe@q8"),

@@ -54,6 +54,7 @@ pub(crate) fn is_thing(value: &[u8]) -> bool {
     let lower = value.to_ascii_lowercase();
     let holds = |part: &[u8]| memchr::memmem::find(&lower, part).is_some();
     if is_composite(value)
+        || is_camel_name(value)
         || is_public_key(value)
         || holds(b"snapshot")
         || holds(b"aws4_request")
@@ -134,6 +135,34 @@ pub(crate) fn is_composite(value: &[u8]) -> bool {
     parts.len() >= 2 && parts.iter().all(harmless) && worded * 4 >= value.len()
 }
 
+/// `NewLabelKey2`, `serviceAccount2024`: several words, with a capital from the second on, and numbers.
+pub(crate) fn is_camel_name(value: &[u8]) -> bool {
+    const LEAST_WORD_BYTES: usize = 3;
+    const MOST_WORD_BYTES: usize = 9;
+    const MOST_DIGITS: usize = 4;
+    let (mut words, mut rest) = (0, value);
+    while let Some(first) = rest.first() {
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let small = rest.iter().skip(1).take_while(|byte| byte.is_ascii_lowercase()).count();
+        let begins = first.is_ascii_uppercase() || (words == 0 && first.is_ascii_lowercase());
+        let taken = match digits {
+            0 if begins && (LEAST_WORD_BYTES..=MOST_WORD_BYTES).contains(&(small + 1)) => small + 1,
+            1..=MOST_DIGITS => digits,
+            _ => return false,
+        };
+        words += usize::from(digits == 0);
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    words >= 2
+}
+
+/// `SOFTWARE\Vendor\Product`: the path of a file or of a key of a registry, as Windows writes them.
+pub(crate) fn is_backslashed_path(value: &[u8]) -> bool {
+    let parts: Vec<&[u8]> = value.split(|byte| *byte == b'\\').filter(|part| !part.is_empty()).collect();
+    let is_word = |part: &&&[u8]| part.len() >= 4 && part.iter().all(u8::is_ascii_alphabetic) && is_wordy(part);
+    parts.len() >= 3 && parts.iter().filter(is_word).count() >= 2
+}
+
 /// `AccessPointId=id2`, `sshpubkeys==3.1.0`, `-version=2`: a name, `=`, and nothing that could be random; any `--flag`.
 pub(crate) fn is_keyword_argument(value: &[u8]) -> bool {
     if value.starts_with(b"--") {
@@ -154,7 +183,19 @@ pub(crate) fn is_wordy(value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_key_id, is_place, is_record};
+    use super::{is_backslashed_path, is_camel_name, is_key_id, is_place, is_record};
+
+    #[test]
+    fn names_of_several_words_are_told_from_what_was_drawn() {
+        for value in ["NewLabelKey2", "Rfc3565KeyWrapBlob", "serviceAccount2024"] {
+            assert!(is_camel_name(value.as_bytes()), "{value}");
+        }
+        for value in ["q8Zr4Lk0Pw2Vx7Nd5Ty1", "vzihlaquknriqlht", "AbcQwe12345", "Tr0ubadour", "abcd1234efgh5678"] {
+            assert!(!is_camel_name(value.as_bytes()), "{value}");
+        }
+        assert!(is_backslashed_path(br"SOFTWARE\WOW6432Node\Vendor\Product7"));
+        assert!(!is_backslashed_path(br"q8\Zr4\Lk0Pw"));
+    }
 
     #[test]
     fn ids_of_public_keys_are_told_from_secret_ones() {

@@ -7,6 +7,7 @@ mod bomb;
 mod commits;
 mod contract;
 mod encoded;
+mod excluded;
 mod formats;
 mod history;
 mod ignores;

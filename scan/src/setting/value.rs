@@ -25,7 +25,7 @@ pub(super) fn element(text: &[u8], start: usize) -> Option<(Range<usize>, Form)>
     let end = memchr(b'<', rest)?;
     let inner = rest.get(..end)?;
     let value = inner.trim_ascii_end();
-    if value.starts_with(b"$") {
+    if value.starts_with(b"$") || is_property_name(rest.get(end..).unwrap_or_default()) {
         return None;
     }
     // Jenkins writes `{…}` around what it encrypted.
@@ -35,6 +35,15 @@ pub(super) fn element(text: &[u8], start: usize) -> Option<(Range<usize>, Form)>
         return Some((start + 1 + lead..start + 1 + inside.len(), Form::Quoted));
     }
     Some((start..start + value.len(), Form::Quoted))
+}
+
+/// Whether a name of a property list ends before `rest`: `</key> <true/>`.
+fn is_property_name(rest: &[u8]) -> bool {
+    const TYPES: &[&[u8]] =
+        &[b"<true", b"<false", b"<string", b"<integer", b"<real", b"<date", b"<data", b"<array", b"<dict"];
+    let Some(value) = rest.strip_prefix(b"</key>") else { return false };
+    let value = value.trim_ascii_start();
+    TYPES.iter().any(|name| value.starts_with(name))
 }
 
 /// The content of the quotes that open at `start`, behind the prefix of a string literal and a scheme such as `Bearer`.
