@@ -187,7 +187,19 @@ fn a_finding_is_ignored_by_a_command_with_a_reason_and_a_last_day() {
     let added = folder.scan(&["ignore", &name, "--reason", "test\naccount", "--until", "2999-12-31"]);
     assert!(out(&added).ends_with(".turnlockignore: 1 added, 0 known\n"), "{}", out(&added));
     assert!(folder.read(".turnlockignore").ends_with(&format!("{name}  # until 2999-12-31: test account\n")));
+    let before = folder.read(".turnlockignore");
     assert!(out(&folder.scan(&["ignore", &name])).ends_with("0 added, 1 known\n"));
+    let past = folder.scan(&["ignore", &name, "--until", "2001-01-01"]);
+    assert_eq!((past.status.code(), err(&past).contains("2001-01-01 is over")), (Some(2), true), "{}", err(&past));
+    assert_eq!(folder.read(".turnlockignore"), before);
+    let changed = folder.scan(&["ignore", &name, "a.py:rule:1", "--reason", "another"]);
+    assert!(out(&changed).ends_with("1 added, 1 known, 1 of them changed\n"), "{}", out(&changed));
+    let text = before.replace("  # until 2999-12-31: test account", "  # another") + "a.py:rule:1  # another\n";
+    assert_eq!(folder.read(".turnlockignore"), text);
+    // An entry whose last day is over is made to count again.
+    folder.write(".turnlockignore", &before.replace("2999-12-31", "2001-01-01"));
+    assert_eq!(folder.scan(&["dir", "."]).status.code(), Some(1));
+    assert!(out(&folder.scan(&["ignore", &name])).ends_with("0 added, 1 known, 1 of them changed\n"));
     assert_eq!(folder.scan(&["dir", "."]).status.code(), Some(0));
     folder.write("config.py", "nothing\n");
     let unused = folder.scan(&["dir", ".", "--report-unused-ignores"]);
@@ -196,6 +208,14 @@ fn a_finding_is_ignored_by_a_command_with_a_reason_and_a_last_day() {
         "{}",
         err(&unused)
     );
+}
+
+#[test]
+fn what_is_staged_is_asked_for_behind_git() {
+    let folder = Folder::new();
+    let staged = folder.scan(&["--staged"]);
+    assert_eq!(staged.status.code(), Some(2));
+    assert!(err(&staged).contains("turnlock scan git --staged"), "{}", err(&staged));
 }
 
 #[test]

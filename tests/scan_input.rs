@@ -102,6 +102,26 @@ fn links_are_followed_as_gitleaks_follows_them() {
 }
 
 #[test]
+fn what_holds_no_content_is_passed_over_and_a_folder_by_a_link_is_a_folder() {
+    let folder = Folder::new();
+    let at = folder.path();
+    std::fs::create_dir(at.join("tree")).unwrap();
+    folder.write("tree/one", "x\n");
+    std::os::unix::fs::symlink("tree", at.join("link")).unwrap();
+    let linked = folder.scan(&["dir", "link"]);
+    assert_eq!(linked.status.code(), Some(0));
+    assert_eq!(err(&linked), "no leaks found; read 1 file, 0 blobs of 0 commits, 0.0 MB\n");
+    rustix::fs::mknodat(rustix::fs::CWD, at.join("tree/pipe"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+        .unwrap();
+    let within = folder.scan(&["dir", "tree"]);
+    assert_eq!(within.status.code(), Some(0));
+    assert!(err(&within).ends_with("passed over: tree/pipe: not a regular file\n"), "{}", err(&within));
+    let named = folder.scan(&["dir", "tree/pipe"]);
+    assert_eq!(named.status.code(), Some(2));
+    assert!(err(&named).contains("tree/pipe is no file and no folder"), "{}", err(&named));
+}
+
+#[test]
 fn wrong_usage_of_a_scan_is_no_finding() {
     let folder = Folder::new();
     assert_eq!(folder.scan(&["--nope"]).status.code(), Some(2));

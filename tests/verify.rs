@@ -104,6 +104,12 @@ fn nobody_is_asked_unless_it_is_said_and_the_preview_shows_no_credential() {
     let said = String::from_utf8(preview.stderr).unwrap();
     let line = format!("GET {address}/v2/account (authorization: Bearer REDACTED)");
     assert_eq!(said.matches(&line).count(), 4, "{said}");
+    assert!(
+        said.lines().any(|line| line.starts_with("digitalocean-token 1-again.env:1 and 1 more place: GET ")),
+        "{said}"
+    );
+    let sum = "would ask at most 4 questions about 4 credentials, of 1 provider; not asked about: 0 credentials";
+    assert!(said.lines().any(|line| line == sum), "{said}");
     let elsewhere = String::from_utf8(scan(folder.path(), &["--verify-dry-run"]).stderr).unwrap();
     assert_eq!(elsewhere.matches("GET https://api.digitalocean.com/v2/account (").count(), 4, "{elsewhere}");
     assert!(('1'..='4').all(|digit| !said.contains(&token(digit))), "{said}");

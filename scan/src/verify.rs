@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use turnlock_core::Protected;
-use turnlock_core::finding::{Finding, Fingerprint, Verdict};
+use turnlock_core::finding::{Finding, Fingerprint, Place, Verdict};
 use zeroize::Zeroizing;
 
 use crate::inspect::identity;
@@ -58,6 +58,12 @@ pub trait Ask {
 pub struct Planned {
     /// The rule that found it.
     pub rule: String,
+    /// The first of its places.
+    pub place: Place,
+    /// How many places it has.
+    pub places: usize,
+    /// Host of who would be asked.
+    pub host: Option<String>,
     /// The questions with the credential hidden, or why there are none.
     pub questions: Result<Vec<Question>, String>,
 }
@@ -107,6 +113,9 @@ pub fn plan(report: &Report) -> Result<Vec<Planned>, BadProviders> {
     let providers = Providers::built_in()?;
     let planned = |inquiry: Inquiry<'_>| Planned {
         rule: inquiry.rule.to_owned(),
+        place: inquiry.place.clone(),
+        places: inquiry.places,
+        host: inquiry.what.as_ref().ok().map(|what| what.provider.host().to_owned()),
         questions: inquiry
             .what
             .map(|what| what.provider.questions(&Credential::hidden()))
@@ -124,6 +133,9 @@ pub fn hosts() -> Result<HashSet<String>, BadProviders> {
 struct Inquiry<'a> {
     name: Fingerprint,
     rule: &'a str,
+    /// The first of its places by which it can be asked about, and how many it has.
+    place: &'a Place,
+    places: usize,
     what: Result<Subject<'a>, Unasked>,
 }
 
@@ -149,15 +161,20 @@ fn inquiries<'a>(providers: &'a Providers, report: &'a Report) -> Vec<Inquiry<'a
     for finding in report.findings.iter().filter(|finding| is_askable(finding)) {
         let name = same.fingerprint(finding.secret.expose());
         let earlier = known.get(&name).copied();
-        if earlier.and_then(|place| inquiries.get(place)).is_some_and(|earlier| earlier.what.is_ok()) {
-            continue;
+        let mut places = 1;
+        if let Some(earlier) = earlier.and_then(|place| inquiries.get_mut(place)) {
+            earlier.places += 1;
+            places = earlier.places;
+            if earlier.what.is_ok() {
+                continue;
+            }
         }
         let what = match subject(providers, finding, report) {
             Ok(_) if asked >= MAX_CREDENTIALS => Err(Unasked::TooMany),
             what => what,
         };
         asked += usize::from(what.is_ok());
-        let inquiry = Inquiry { name, rule: &finding.rule, what };
+        let inquiry = Inquiry { name, rule: &finding.rule, place: &finding.place, places, what };
         match earlier.and_then(|place| inquiries.get_mut(place)) {
             Some(earlier) if inquiry.what.is_ok() => *earlier = inquiry,
             Some(_) => {}

@@ -144,7 +144,11 @@ fn list(scanner: &Scanner, root: &Path, shown: &Path, coverage: &mut Coverage) -
         let mut entry_name = name(entry.path()).to_string_lossy().into_owned();
         let (mut symlink, mut path) = (String::new(), entry.path().to_owned());
         let mut kind = entry.file_type();
-        if kind.is_some_and(|kind| kind.is_symlink()) && entry.depth() > 0 {
+        if entry.depth() == 0 {
+            // What was asked for may be given by a link.
+            kind = std::fs::metadata(&path).map(|metadata| metadata.file_type()).ok().or(kind);
+        }
+        if kind.is_some_and(|kind| kind.is_symlink()) {
             // Only to files: what folders hold is read in its own place, or belongs to another tree.
             let target = std::fs::canonicalize(&path).and_then(|path| Ok((std::fs::metadata(&path)?, path)));
             match target {

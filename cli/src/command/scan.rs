@@ -52,6 +52,7 @@ pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome,
     let target = match &args.source {
         Some(Source::InstallHook(hook)) => return hook.run().map(|()| Outcome::Clean),
         Some(Source::Ignore(ignore)) => return ignore.run().map(|()| Outcome::Clean),
+        None if args.staged => return Err(ScanFailure::Staged),
         None if args.no_git => Target::Files(&args.path),
         None => Target::Everything(&args.path),
         Some(Source::Git(git)) if git.is_partial() => Target::Changes(git),
@@ -143,8 +144,7 @@ fn options(settings: &Settings, target: &Target<'_>, lookup: Option<StoreLookup>
     options.config = found.config;
     options.leave_out = found.files;
 
-    let today = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).date_naive();
-    options.ignore = IgnoreList::on(today);
+    options.ignore = IgnoreList::on(ignore::today());
     let here = settings.as_gitleaks.then(|| PathBuf::from("."));
     if let Some(path) = settings.ignore_path.as_ref().or(here.as_ref()) {
         options.ignore.add_files(path).map_err(|source| ScanFailure::Read { path: path.clone(), source })?;

@@ -7,7 +7,7 @@ use turnlock_core::finding::{Finding, Verdict};
 
 use super::group::{Group, groups};
 use super::{Redaction, Report, Row, printable};
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, Why};
 
 /// Most places of one credential that are listed.
 const MAX_PLACES: usize = 10;
@@ -68,7 +68,7 @@ fn credential(group: &Group<'_>, redaction: Redaction, look: &Look, to: &mut imp
         None => {}
     }
     let matched = Row::new(best, redaction).r#match;
-    let matched = printable(&matched);
+    let matched = printable(without_last_quote(&matched));
     let cut = matched.char_indices().nth(MAX_SHOWN).map_or(matched.len(), |(at, _)| at);
     let (shown, rest) = matched.split_at_checked(cut).unwrap_or((&matched, ""));
     writeln!(to, "    {secret}{shown}{secret:#}{}", if rest.is_empty() { "" } else { "…" })?;
@@ -77,7 +77,7 @@ fn credential(group: &Group<'_>, redaction: Redaction, look: &Look, to: &mut imp
     }
     let unlisted = group.places.len().saturating_sub(MAX_PLACES);
     if unlisted > 0 {
-        writeln!(to, "    and {unlisted} more places")?;
+        writeln!(to, "    and {unlisted} more {}", if unlisted == 1 { "place" } else { "places" })?;
     }
     if let Some(name) = &best.secret_name {
         writeln!(to, "        {faint}to ignore it wherever it stands: {name}{faint:#}")?;
@@ -103,6 +103,18 @@ fn place(finding: &Finding, look: &Look, to: &mut impl Write) -> io::Result<()> 
     writeln!(to, "\n        {faint}to ignore: {}{faint:#}", printable(&finding.ignore_name()))
 }
 
+/// `matched` without a quote at its end that opens before it: the format of a rule may look at what follows the credential.
+fn without_last_quote(matched: &str) -> &str {
+    let quote = matched.chars().next_back().filter(|last| matches!(last, '"' | '\'' | '`'));
+    let is_alone = |quote: char| matched.matches(quote).count() % 2 == 1;
+    quote.filter(|quote| is_alone(*quote)).and_then(|quote| matched.strip_suffix(quote)).unwrap_or(matched)
+}
+
+/// `1 file`, `2 files`.
+fn count(number: u64, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
 /// Writes what was covered and what was not, for people.
 pub fn write_summary(report: &Report, to: &mut impl Write) -> io::Result<()> {
     let Coverage { files, blobs, commits, bytes, binary, archives, unpacked, symlinks, allowed, omitted, omissions } =
@@ -115,22 +127,28 @@ pub fn write_summary(report: &Report, to: &mut impl Write) -> io::Result<()> {
         (1, places) => write!(to, "1 leak found in {places} places")?,
         (leaks, places) => write!(to, "{leaks} leaks found in {places} places")?,
     }
-    write!(to, "; read {files} files, {blobs} blobs of {commits} commits, {:.1} MB", *bytes as f64 / 1e6)?;
+    let (files, blobs, commits) = (count(*files, "file"), count(*blobs, "blob"), count(*commits, "commit"));
+    write!(to, "; read {files}, {blobs} of {commits}, {:.1} MB", *bytes as f64 / 1e6)?;
     if *archives > 0 {
-        write!(to, ", {unpacked} files in {archives} archives")?;
+        write!(to, ", {} in {}", count(*unpacked, "file"), count(*archives, "archive"))?;
     }
     if *binary > 0 {
-        write!(to, ", the words of {binary} binary contents")?;
+        write!(to, ", the words of {}", count(*binary, "binary content"))?;
     }
-    let passed = [(symlinks, "links"), (allowed, "files that the configuration allows")];
-    let passed: Vec<String> =
-        passed.iter().filter(|(count, _)| **count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    let passed = [(symlinks, "link", ""), (allowed, "file", " that the configuration allows")];
+    let passed: Vec<String> = passed
+        .iter()
+        .filter(|(number, ..)| **number > 0)
+        .map(|(number, what, rest)| format!("{}{rest}", count(**number, what)))
+        .collect();
     if !passed.is_empty() {
         write!(to, "; passed over {}", passed.join(", "))?;
     }
     writeln!(to)?;
     for omission in omissions {
-        writeln!(to, "not covered: {}: {}", printable(&omission.what), printable(&omission.why.to_string()))?;
+        // What holds no content is no gap, and the exit code is none of a partial scan.
+        let gap = if omission.why == Why::Special { "passed over" } else { "not covered" };
+        writeln!(to, "{gap}: {}: {}", printable(&omission.what), printable(&omission.why.to_string()))?;
     }
     let unlisted = omitted.saturating_sub(omissions.len() as u64);
     if unlisted > 0 {
@@ -143,4 +161,23 @@ pub fn write_summary(report: &Report, to: &mut impl Write) -> io::Result<()> {
         writeln!(to, "ignore entry does not count: {}", printable(entry))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{count, without_last_quote};
+
+    #[test]
+    fn a_quote_that_opens_before_the_match_is_not_shown() {
+        for (matched, shown) in
+            [("REDACTED\"", "REDACTED"), ("\"REDACTED\"", "\"REDACTED\""), ("k='REDACTED'", "k='REDACTED'"), ("", "")]
+        {
+            assert_eq!(without_last_quote(matched), shown);
+        }
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([count(0, "file"), count(1, "file"), count(2, "file")], ["0 files", "1 file", "2 files"]);
+    }
 }

@@ -27,6 +27,10 @@ pub(crate) struct ScanArgs {
     #[arg(long)]
     pub(super) no_git: bool,
 
+    /// Belongs behind `git`.
+    #[arg(long, hide = true)]
+    pub(super) staged: bool,
+
     #[command(flatten)]
     pub(super) settings: Settings,
 }

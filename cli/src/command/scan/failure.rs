@@ -47,6 +47,15 @@ pub(crate) enum ScanFailure {
         /// The text.
         name: String,
     },
+    /// An entry whose last day is over.
+    #[error("{until} is over: nothing would be ignored")]
+    PastDay {
+        /// The day.
+        until: chrono::NaiveDate,
+    },
+    /// `--staged` without `git`.
+    #[error("what is staged is scanned by: turnlock scan git --staged")]
+    Staged,
     /// The ignore file cannot be changed.
     #[error("{} cannot be changed", path.display())]
     IgnoreFile {

@@ -1,4 +1,4 @@
-//! `turnlock scan ignore`: names findings in `.turnlockignore`.
+//! `turnlock scan ignore`: names findings in `.turnlockignore`, or gives their entries another note.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -15,7 +15,7 @@ const FILE: &str = ".turnlockignore";
 ///
 /// Names findings in `.turnlockignore`: by their place, as reports give it (commit:file:rule:line or file:rule:line), or
 /// by their credential wherever it stands (secret:…). Names by credential need a key, which the first call writes into
-/// the file; reports give such names from then on.
+/// the file; reports give such names from then on. What is named already gets the new reason and last day.
 #[derive(Debug, clap::Args)]
 pub(super) struct IgnoreArgs {
     /// Names of findings; without any only the file and its key are made.
@@ -39,6 +39,9 @@ impl IgnoreArgs {
         if let Some(name) = self.names.iter().find(|name| !is_name(name)) {
             return Err(ScanFailure::Name { name: name.clone() });
         }
+        if let Some(until) = self.until.filter(|until| *until < today()) {
+            return Err(ScanFailure::PastDay { until });
+        }
         let top = || turnlock_scan::repository_top(Path::new(".")).unwrap_or_else(|| PathBuf::from("."));
         let path = self.to.clone().unwrap_or_else(top).join(FILE);
         let write = |source| ScanFailure::IgnoreFile { path: path.clone(), source };
@@ -58,17 +61,56 @@ impl IgnoreArgs {
             ));
         }
         let note = note(&self.reason, self.until);
-        let known = |name: &str| before.lines().any(|line| line.split(" #").next().unwrap_or(line).trim() == name);
-        let new: Vec<&String> = self.names.iter().filter(|name| !known(name)).collect();
+        let named = |name: &str| before.lines().find(|line| name_of(line) == name);
+        let new: Vec<&String> = self.names.iter().filter(|name| named(name).is_none()).collect();
         for name in &new {
             added.push_str(&format!("{name}{note}\n"));
         }
-        // Appended in one call, so that two people at once lose nothing.
-        let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(write)?;
-        file.write_all(added.as_bytes()).map_err(write)?;
+        // Another note is wanted, or that of the entry makes it count no more.
+        let outdated = |line: &str| last_day(line).is_some_and(|last| last < today());
+        let is_changed = |line: &str| {
+            let is_named = self.names.iter().any(|name| name == name_of(line));
+            is_named && (outdated(line) || !note.is_empty()) && line.trim_end() != format!("{}{note}", name_of(line))
+        };
+        let changed = before.lines().filter(|line| is_changed(line)).count();
+        if changed == 0 {
+            // Appended in one call, so that two people at once lose nothing.
+            let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(write)?;
+            file.write_all(added.as_bytes()).map_err(write)?;
+        } else {
+            let line =
+                |line: &str| if is_changed(line) { format!("{}{note}\n", name_of(line)) } else { format!("{line}\n") };
+            let text: String = before.lines().map(line).collect();
+            replace(&path, &format!("{text}{}", added.trim_start_matches('\n'))).map_err(write)?;
+        }
         let (path, known) = (path.display(), self.names.len() - new.len());
-        writeln!(io::stdout().lock(), "{path}: {} added, {known} known", new.len()).map_err(ScanFailure::Write)
+        let changed = if changed == 0 { String::new() } else { format!(", {changed} of them changed") };
+        writeln!(io::stdout().lock(), "{path}: {} added, {known} known{changed}", new.len()).map_err(ScanFailure::Write)
     }
+}
+
+/// The day on which the program runs.
+pub(super) fn today() -> chrono::NaiveDate {
+    chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).date_naive()
+}
+
+/// What a line of the file names.
+fn name_of(line: &str) -> &str {
+    line.split(" #").next().unwrap_or(line).trim()
+}
+
+/// The last day of a line of the file.
+fn last_day(line: &str) -> Option<chrono::NaiveDate> {
+    line.split_once("# until ")?.1.get(..10)?.parse().ok()
+}
+
+/// Puts `text` in the place of the file at once: who reads it meanwhile reads the old one.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().set_permissions(std::fs::metadata(path)?.permissions())?;
+    file.persist(path).map(drop).map_err(|error| error.error)
 }
 
 /// Whether `name` has the form of a finding's name.

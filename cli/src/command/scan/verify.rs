@@ -1,6 +1,6 @@
 //! `turnlock scan --verify`: carries questions about credentials to their providers, slowly, and to nobody else.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -65,19 +65,40 @@ pub(super) fn run(report: &mut Report, endpoints: &[Endpoint]) -> Result<(), Sca
     Ok(verify::verify(report, &mut providers)?)
 }
 
-/// Says what would be asked.
+/// Says what would be asked, about what, and how much it is in all.
 pub(super) fn preview(report: &Report, endpoints: &[Endpoint]) -> Result<(), ScanFailure> {
     let mut to = io::stderr().lock();
+    let (mut questions, mut credentials, mut unasked, mut hosts) = (0, 0, 0, BTreeSet::new());
     for planned in verify::plan(report)? {
+        hosts.extend(planned.host.clone());
         let lines = match &planned.questions {
-            Ok(questions) => questions.iter().map(|question| shown(question, endpoints)).collect(),
-            Err(why) => vec![format!("would not be asked about: {why}")],
+            Ok(asked) => {
+                credentials += 1;
+                questions += asked.len();
+                asked.iter().map(|question| shown(question, endpoints)).collect()
+            }
+            Err(why) => {
+                unasked += 1;
+                vec![format!("would not be asked about: {why}")]
+            }
         };
+        let more = match planned.places {
+            0 | 1 => String::new(),
+            places => format!(" and {}", count(places - 1, "more place")),
+        };
+        let place = format!("{} {}:{}{more}", planned.rule, planned.place.file, planned.place.start_line);
         for line in lines {
-            writeln!(to, "{}", printable(&format!("{}: {line}", planned.rule))).map_err(ScanFailure::Write)?;
+            writeln!(to, "{}", printable(&format!("{place}: {line}"))).map_err(ScanFailure::Write)?;
         }
     }
-    Ok(())
+    let asked = format!("{} about {}", count(questions, "question"), count(credentials, "credential"));
+    let asked = format!("would ask at most {asked}, of {}", count(hosts.len(), "provider"));
+    writeln!(to, "{asked}; not asked about: {}", count(unasked, "credential")).map_err(ScanFailure::Write)
+}
+
+/// `1 question`, `2 questions`.
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 /// A question without credentials.
