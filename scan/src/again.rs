@@ -12,6 +12,7 @@ use crate::changes::Change;
 use crate::commits;
 use crate::coverage::Coverage;
 use crate::memory::Memory;
+use crate::messages;
 use crate::named::{self, Appearance};
 use crate::objects::{self, Objects};
 use crate::origin::{self, Origin, Rank};
@@ -84,7 +85,15 @@ pub(crate) fn scan(
         appearances.extend(origins.into_iter().map(here));
     }
     let firsts = named::first_of_each(appearances);
-    let findings = named::report(scanner, repository, &seen, &firsts, &HashMap::new(), &mut coverage);
+    let mut findings = named::report(scanner, repository, &seen, &firsts, &HashMap::new(), &mut coverage);
+    let heard = messages::hear(scanner, &objects, &shared, is_new);
+    coverage.absorb(heard.coverage);
+    let speakers: Vec<ObjectId> = ids(&facts.speakers)?.into_iter().chain(heard.speakers).collect();
+    let forgotten: HashSet<ObjectId> = ids(&facts.unreachable)?.into_iter().collect();
+    let is_unreachable = |id: &ObjectId| forgotten.contains(id) || (commits.contains_key(id) && !reached.contains(id));
+    let said = messages::report(scanner, repository, &speakers, is_unreachable, &HashMap::new(), &mut coverage);
+    findings.extend(said);
+    next.facts.speakers = speakers.iter().map(ToString::to_string).collect();
 
     let unreachable = new.iter().filter(|id| !reached.contains(*id)).map(ToString::to_string);
     next.facts.unreachable = facts.unreachable.iter().cloned().chain(unreachable).collect();

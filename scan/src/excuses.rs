@@ -8,6 +8,7 @@ use turnlock_core::finding::Finding;
 use crate::config::Nested;
 use crate::coverage::{Coverage, Why};
 use crate::ignore_list::{IGNORE_FILES, IgnoreList};
+use crate::messages;
 use crate::report::Report;
 use crate::scanner::{ScanError, Scanner};
 
@@ -49,6 +50,7 @@ impl Excuses {
             used.extend(entry);
             entry.is_none() && !scanner.options.baseline.holds(finding)
         });
+        messages::hush(&mut findings);
         for finding in &mut findings {
             finding.secret_name = self.ignore.secret_name(finding);
         }

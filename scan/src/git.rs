@@ -13,6 +13,7 @@ use crate::again;
 use crate::commits;
 use crate::coverage::{Coverage, Why};
 use crate::memory::{Memory, MemoryFile};
+use crate::messages;
 use crate::named::{self, Appearance};
 use crate::objects::Objects;
 use crate::origin::{self, Origin};
@@ -95,7 +96,11 @@ fn scan_whole(scanner: &Scanner, repository: &Repository) -> (Vec<Finding>, Cove
     coverage.absorb(covered);
     coverage.commits = objects.ids(Kind::Commit).count() as u64;
 
-    let confirmed = scanner.confirm(seen.candidates(), &mut coverage);
+    let mut heard = messages::hear(scanner, &objects, &shared, |_| true);
+    coverage.absorb(std::mem::take(&mut heard.coverage));
+
+    let candidates = seen.candidates().into_iter().chain(heard.candidates).collect();
+    let confirmed = scanner.confirm(candidates, &mut coverage);
     let numbers = seen.numbers(|mark| match mark {
         Mark::Hit(..) => true,
         Mark::Candidate(fingerprint) => confirmed.contains_key(fingerprint),
@@ -126,8 +131,12 @@ fn scan_whole(scanner: &Scanner, repository: &Repository) -> (Vec<Finding>, Cove
     let firsts = named::first_of_each(appearances);
     let mut findings = named::report(scanner, repository, &seen, &firsts, &confirmed, &mut coverage);
     findings.extend(names);
+    let reached = commits::reachable(repository, &commits);
+    let is_unreachable = |id: &ObjectId| commits.contains_key(id) && !reached.contains(id);
+    let said = messages::report(scanner, repository, &heard.speakers, is_unreachable, &confirmed, &mut coverage);
+    findings.extend(said);
     if scanner.options.cache.is_some() {
-        let reached = commits::reachable(repository, &commits);
+        memory.facts.speakers = heard.speakers.iter().map(ToString::to_string).collect();
         memory.facts.unreachable =
             commits.keys().filter(|id| !reached.contains(*id)).map(ToString::to_string).collect();
         memory.take(repository, &objects, &missed, &firsts, &coverage);

@@ -51,6 +51,7 @@ mod log_options;
 pub mod lookup;
 pub mod matcher;
 mod memory;
+mod messages;
 pub mod name;
 mod named;
 mod objects;

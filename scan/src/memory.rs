@@ -23,7 +23,7 @@ use crate::rule::Rule;
 use crate::scanner::Scanner;
 
 /// Changes with everything that changes the meaning of the file.
-const FORMAT: &str = "turnlock scan memory 1";
+const FORMAT: &str = "turnlock scan memory 2";
 
 /// Bytes of an id that are kept of the objects that need not be looked at again.
 const SHORT_BYTES: usize = 16;
@@ -53,6 +53,8 @@ pub(crate) struct Facts {
     pub(crate) unreachable: Vec<String>,
     /// The blobs that the report named, with the files under which it did.
     pub(crate) named: Vec<(String, String)>,
+    /// The commits and tags in whose messages something was seen.
+    pub(crate) speakers: Vec<String>,
     pub(crate) blobs: u64,
     pub(crate) commits: u64,
     pub(crate) bytes: u64,

@@ -13,6 +13,7 @@ use turnlock_core::finding::Finding;
 
 use crate::changes::{Change, Changes};
 use crate::coverage::{Coverage, Why};
+use crate::messages;
 use crate::named::{self, Appearance};
 use crate::origin::{self, Origin};
 use crate::scanner::{Phase, Progress, ScanError, Scanner};
@@ -51,6 +52,8 @@ pub(crate) struct Tips {
     pub(crate) commits: Vec<ObjectId>,
     pub(crate) trees: Vec<ObjectId>,
     pub(crate) blobs: Vec<ObjectId>,
+    /// The tags themselves, whose messages are read.
+    pub(crate) tags: Vec<ObjectId>,
 }
 
 /// Scans what the commits that `tips` lead to and `hidden` do not brought in, and all that lies in no commit.
@@ -82,7 +85,12 @@ pub(crate) fn scan_between(
         let origin = Origin::unknown(&blob);
         (Change { blob, file: origin.file.clone(), before: Vec::new() }, origin)
     }));
-    let findings = new_in(scanner, repository, &mut changes, &mut coverage);
+    let mut findings = new_in(scanner, repository, &mut changes, &mut coverage);
+    let speakers: Vec<ObjectId> = commits.into_iter().chain(tips.tags).collect();
+    let heard = messages::hear_these(scanner, &repository.clone().into_sync(), &speakers);
+    coverage.absorb(heard.coverage);
+    let confirmed = scanner.confirm(heard.candidates, &mut coverage);
+    findings.extend(messages::report(scanner, repository, &heard.speakers, |_| false, &confirmed, &mut coverage));
     Ok((findings, coverage))
 }
 

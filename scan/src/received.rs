@@ -60,8 +60,12 @@ pub(crate) fn peeled(repository: &Repository, ids: Vec<ObjectId>) -> Result<Tips
     for id in ids {
         let gone =
             |error: &dyn ToString| ScanError::Revision { revision: id.to_string(), source: error.to_string().into() };
-        let object = repository.find_object(id).map_err(|error| gone(&error))?;
-        let object = object.peel_tags_to_end().map_err(|error| gone(&error))?;
+        let mut object = repository.find_object(id).map_err(|error| gone(&error))?;
+        while let Ok(tag) = object.clone().try_into_tag() {
+            tips.tags.push(tag.id);
+            let target = tag.target_id().map_err(|error| gone(&error))?;
+            object = target.object().map_err(|error| gone(&error))?;
+        }
         match object.kind {
             Kind::Commit => tips.commits.push(object.id),
             Kind::Tree => tips.trees.push(object.id),

@@ -63,6 +63,21 @@ fn new_commits_add_what_they_brought() {
 }
 
 #[test]
+fn what_messages_say_is_said_again() {
+    let (repository, memory) = start();
+    repository.write("b", "clean\n");
+    repository.commit(&format!("with {}", token(3)), WEDNESDAY);
+    assert_eq!(scan(&repository, memory.path()).findings.len(), 3);
+    scan(&repository, memory.path());
+    repository.git(&["tag", "-a", "-m", &token(4), "v1"]);
+    repository.git(&["commit", "-q", "--amend", "-m", "without"]);
+    repository.write("c", "clean\n");
+    repository.commit(&format!("again with {}", token(3)), WEDNESDAY);
+    assert_eq!(scan(&repository, memory.path()).findings.len(), 4);
+    scan(&repository, memory.path());
+}
+
+#[test]
 fn renames_copies_merges_and_removals_say_the_same() {
     let (repository, memory) = start();
     repository.git(&["mv", "a", "renamed"]);

@@ -11,6 +11,7 @@ mod excluded;
 mod formats;
 mod history;
 mod ignores;
+mod messages;
 mod notations;
 mod report;
 mod repositories;

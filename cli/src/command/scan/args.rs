@@ -10,7 +10,8 @@ use super::verify::Endpoint;
 /// Arguments of `turnlock scan`.
 ///
 /// Looks for leaked credentials in the files at PATH and in the whole history of the repository around it: every blob
-/// of its object store, also of merges, other branches and commits that were amended away.
+/// of its object store, also of merges, other branches and commits that were amended away, and the messages of its commits
+/// and annotated tags.
 ///
 /// Credentials are redacted in every output unless --redact=0 is given.
 #[derive(Debug, clap::Args)]

@@ -1,0 +1,164 @@
+//! What commits and annotated tags say: people paste credentials there too.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, SecondsFormat};
+use gix::objs::{Kind, TagRef};
+use gix::prelude::FindExt as _;
+use gix::{ObjectId, Repository, ThreadSafeRepository, oid};
+use turnlock_core::finding::{CommitMark, Finding, Fingerprint};
+
+use crate::content::Confirmed;
+use crate::coverage::{Coverage, Why};
+use crate::forest::{Descent, Visit};
+use crate::inspect::identity;
+use crate::objects::{self, Objects};
+use crate::origin::{self, Rank};
+use crate::scanner::Scanner;
+
+/// What findings in the message of a commit have for a file. NEVER CHANGE: ignore files hold it.
+const COMMIT_MESSAGE: &str = "(commit message)";
+
+/// The messages in which something was seen.
+#[derive(Default)]
+pub(crate) struct Heard {
+    /// The commits and tags whose messages they are.
+    pub(crate) speakers: Vec<ObjectId>,
+    /// Fingerprints of strings that the store may hold.
+    pub(crate) candidates: HashSet<Fingerprint>,
+    pub(crate) coverage: Coverage,
+}
+
+/// Looks at the messages of the commits and tags among `objects` that are `wanted`.
+pub(crate) fn hear(
+    scanner: &Scanner,
+    objects: &Objects,
+    repository: &ThreadSafeRepository,
+    wanted: impl Fn(&oid) -> bool + Sync,
+) -> Heard {
+    let listener = Listener { scanner };
+    let mut heard = objects.walk(repository, &listener, Kind::Commit, &wanted);
+    listener.join(&mut heard, objects.walk(repository, &listener, Kind::Tag, &wanted));
+    heard
+}
+
+/// The same for the commits and tags of these ids.
+pub(crate) fn hear_these(scanner: &Scanner, repository: &ThreadSafeRepository, ids: &[ObjectId]) -> Heard {
+    objects::visit_all(repository, &Listener { scanner }, ids)
+}
+
+struct Listener<'a> {
+    scanner: &'a Scanner,
+}
+
+impl Visit for Listener<'_> {
+    type Trace = ();
+    type Yield = Heard;
+
+    fn max_bytes(&self) -> u64 {
+        self.scanner.options.max_bytes
+    }
+
+    fn is_late(&self) -> bool {
+        self.scanner.is_late()
+    }
+
+    fn visit(&self, id: &oid, bytes: &[u8], _: Option<Descent<'_, ()>>, to: &mut Self::Yield) {
+        let mut content = self.scanner.look_into(message(bytes), &Confirmed::new());
+        content.count(&format!("message of {id}"), &mut to.coverage);
+        if !content.inspection.is_empty() {
+            to.speakers.push(id.to_owned());
+            to.candidates.extend(content.inspection.candidates);
+        }
+    }
+
+    fn miss(&self, id: &oid, why: Why, to: &mut Self::Yield) {
+        to.coverage.omit(format!("message of {id}"), why);
+    }
+
+    fn join(&self, earlier: &mut Self::Yield, later: Self::Yield) {
+        earlier.speakers.extend(later.speakers);
+        earlier.candidates.extend(later.candidates);
+        earlier.coverage.absorb(later.coverage);
+    }
+}
+
+/// What follows the first empty line, in commits and in tags.
+fn message(object: &[u8]) -> &[u8] {
+    memchr::memmem::find(object, b"\n\n").and_then(|at| object.get(at + 2..)).unwrap_or_default()
+}
+
+/// The findings in the messages of the `speakers`: each credential once, in the first message that holds it.
+pub(crate) fn report(
+    scanner: &Scanner,
+    repository: &Repository,
+    speakers: &[ObjectId],
+    is_unreachable: impl Fn(&ObjectId) -> bool,
+    confirmed: &Confirmed,
+    coverage: &mut Coverage,
+) -> Vec<Finding> {
+    let inspector = scanner.inspector();
+    let mut said: Vec<(Rank, Finding)> = Vec::new();
+    for id in speakers {
+        let mut buffer = Vec::new();
+        let read = repository.objects.find(id, &mut buffer).ok().and_then(|object| {
+            let (file, mark, seconds) = speaker(repository, id, object.kind, object.data)?;
+            Some((file, mark, seconds, scanner.look_into(message(object.data), confirmed)))
+        });
+        let Some((file, mark, seconds, content)) = read else {
+            coverage.omit(format!("message of {id}"), Why::Damaged);
+            continue;
+        };
+        let rank = (is_unreachable(id), seconds, *id);
+        let sightings = content.inspection.sightings.iter();
+        said.extend(sightings.map(|seen| (rank, inspector.finding(seen, &file, Some(mark.clone())))));
+    }
+    said.sort_by_key(|(rank, _)| *rank);
+    let same = identity();
+    let mut known = HashSet::new();
+    said.retain(|(_, finding)| known.insert((finding.rule.clone(), same.fingerprint(finding.secret.expose()))));
+    said.into_iter().map(|(_, finding)| finding).collect()
+}
+
+/// What a message has for a file, who wrote it, and when it was made, in seconds since 1970.
+fn speaker(repository: &Repository, id: &ObjectId, kind: Kind, bytes: &[u8]) -> Option<(String, CommitMark, i64)> {
+    if kind != Kind::Tag {
+        let mark = origin::mark(repository, id)?;
+        let seconds = repository.find_commit(*id).ok()?.time().ok().map_or(0, |time| time.seconds);
+        return Some((COMMIT_MESSAGE.to_owned(), mark, seconds));
+    }
+    let tag = TagRef::from_bytes(bytes, id.kind()).ok()?;
+    let tagger = tag.tagger().ok().flatten();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let seconds = tagger.as_ref().map_or(0, |tagger| tagger.seconds());
+    let date = DateTime::from_timestamp(seconds, 0).filter(|_| tagger.is_some());
+    let mark = CommitMark {
+        id: id.to_string(),
+        author: tagger.as_ref().map(|tagger| text(tagger.name)).unwrap_or_default(),
+        email: tagger.as_ref().map(|tagger| text(tagger.email)).unwrap_or_default(),
+        date: date.map(|date| date.to_rfc3339_opts(SecondsFormat::Secs, true)).unwrap_or_default(),
+        message: text(tag.message),
+    };
+    Some((format!("(message of tag {})", text(tag.name)), mark, seconds))
+}
+
+/// Takes credentials that stand in messages out of the messages that other findings of the same commit quote: each is shown
+/// by its own finding only, as far as credentials are shown at all.
+pub(crate) fn hush(findings: &mut [Finding]) {
+    let is_said =
+        |finding: &Finding| finding.place.file == COMMIT_MESSAGE || finding.place.file.starts_with("(message ");
+    let mut said: Vec<(String, Vec<u8>)> = Vec::new();
+    for finding in findings.iter().filter(|finding| is_said(finding)) {
+        said.extend(finding.commit.as_ref().map(|commit| (commit.id.clone(), finding.secret.expose().to_vec())));
+    }
+    said.sort();
+    for finding in findings {
+        let Some(commit) = &mut finding.commit else { continue };
+        let first = said.partition_point(|(id, _)| *id < commit.id);
+        for (_, secret) in said.iter().skip(first).take_while(|(id, _)| *id == commit.id) {
+            if secret.as_slice() != finding.secret.expose() {
+                commit.message = commit.message.replace(&*String::from_utf8_lossy(secret), "REDACTED");
+            }
+        }
+    }
+}
