@@ -292,3 +292,61 @@ async fn an_agent_elsewhere_asks_when_something_is_due_and_seldom_otherwise() {
     })
     .await;
 }
+
+/// A service that answers `status` to a POST, with words that are nobody's business, and 405 to anything else.
+fn service(status: std::sync::Arc<std::sync::atomic::AtomicU16>) -> String {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/new-key", listener.local_addr().unwrap());
+    // It ends with the process of the tests.
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut reader = BufReader::new(stream);
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).is_ok_and(|length| length > 0) {}
+            let head = head.to_lowercase();
+            let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+            reader.by_ref().take(length.unwrap_or(0)).read_to_end(&mut Vec::new()).unwrap();
+            let status = match head.starts_with("post ") {
+                true => status.load(std::sync::atomic::Ordering::SeqCst),
+                false => 405,
+            };
+            let body = "tlk_canary_answer";
+            let answer =
+                format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+            let _ = reader.into_inner().write_all(answer.as_bytes());
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_refuses_the_new_value_is_named_with_its_status_and_nothing_that_it_said() {
+    use std::sync::atomic::{AtomicU16, Ordering};
+    let folder = tempfile::tempdir().unwrap();
+    let instance = serving(folder.path()).await;
+    let status = std::sync::Arc::new(AtomicU16::new(422));
+    let target = json!({
+        "name": "hook", "type": "webhook", "url": service(status.clone()), "signing_key": "tlk_canary_signing",
+    });
+    let file = json!({"name": "file", "type": "file", "path": folder.path().join("key")});
+    define(&instance, json!([target, file])).await;
+    run(&instance).await;
+    let row = attempt(&instance, "a second try", |row| row["tries"].as_u64() >= Some(2)).await;
+    assert_eq!(
+        (&row["step"], &row["failure"], &row["acknowledged"]),
+        (&json!("push"), &json!("refused"), &json!(["file"]))
+    );
+    let (table, ..) = turnlock(&instance, &["rotate", "history", SECRET]);
+    let line = table.lines().find(|line| line.contains("it answered with status 422")).unwrap();
+    assert!(line.contains("hook") && line.contains("push"), "{table}");
+    let (json, ..) = turnlock(&instance, &["rotate", "history", "-format=json", SECRET]);
+    for text in [&table, &json, &instance.log()] {
+        assert!(!text.contains("canary"), "{text}");
+    }
+    let (said, _, code) = turnlock(&instance, &["rotate", "abort", SECRET]);
+    assert!(said.contains("version 2 stays in force. Acknowledged by: file") && code == 0, "{said}");
+    status.store(204, Ordering::SeqCst);
+    run(&instance).await;
+    attempt(&instance, "success", |row| row["state"] == "succeeded").await;
+}

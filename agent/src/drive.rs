@@ -1,8 +1,10 @@
 //! Drives one attempt: does the step that the row names, reports it, and goes on while the claim holds.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 use turnlock_core::Protected;
 use turnlock_core::consumer::Target;
@@ -13,6 +15,11 @@ use crate::client::{Client, ClientError};
 use crate::due::Work;
 use crate::push::{self, Folders, Payload, PushError};
 use crate::rotator::{Generate, Rotator as _};
+
+/// How long a push may hold the next one up, and all of them together. What is asked takes 10 seconds at most, a claim holds
+/// for 30.
+const TURN: Duration = Duration::from_secs(2);
+const TURNS: Duration = Duration::from_secs(15);
 
 /// A report as the server takes it.
 #[derive(Serialize)]
@@ -139,7 +146,8 @@ async fn create(work: &Work) -> Result<Zeroizing<String>, Failure> {
     value.expose_str().map(|text| Zeroizing::new(text.to_owned())).ok_or(Failure::Local)
 }
 
-/// Pushes to every target that has not acknowledged, in the order of the definition.
+/// Pushes to every target that has not acknowledged, in the order of the definition as long as that holds nobody up for long:
+/// with many that do not answer, the claim would be over before there is anything to report.
 async fn hand_out(work: &Work, folders: &Folders) -> Done {
     let mut done = Done::default();
     let (Some(value), Some(version)) = (&work.value, work.attempt.version) else {
@@ -152,11 +160,35 @@ async fn hand_out(work: &Work, folders: &Folders) -> Done {
         version,
         attempt: work.attempt.id.clone(),
     };
-    for target in work.rotation.targets.iter().filter(|target| !work.attempt.acknowledged.contains(&target.name)) {
-        match push::push(target, &payload, folders, now()).await {
+    let payload = &payload;
+    let left = work.rotation.targets.iter().filter(|target| !work.attempt.acknowledged.contains(&target.name));
+    let pushes = left.map(|target| async move { (target, push::push(target, payload, folders, now()).await) });
+    for (target, pushed) in in_turn(pushes, TURN, TURNS).await {
+        match pushed {
             Ok(_) => done.acknowledged.push(target.name.clone()),
             Err(error) => done.hindered(target, &error),
         }
+    }
+    done
+}
+
+/// Does one work after the other. One that takes longer than `turn` goes on beside the next, and when `turns` are over all that
+/// is left goes at once.
+async fn in_turn<W: Future>(works: impl Iterator<Item = W>, turn: Duration, turns: Duration) -> Vec<W::Output> {
+    let (mut running, mut done) = (FuturesUnordered::new(), Vec::new());
+    let end = tokio::time::Instant::now() + turns;
+    for (number, work) in works.enumerate() {
+        running.push(async move { (number, work.await) });
+        let until = end.min(tokio::time::Instant::now() + turn);
+        while let Ok(Some((finished, came))) = tokio::time::timeout_at(until, running.next()).await {
+            done.push(came);
+            if finished == number {
+                break;
+            }
+        }
+    }
+    while let Some((_, came)) = running.next().await {
+        done.push(came);
     }
     done
 }
@@ -165,4 +197,44 @@ async fn hand_out(work: &Work, folders: &Folders) -> Done {
 fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use super::in_turn;
+
+    #[tokio::test]
+    async fn each_waits_for_the_one_before() {
+        let said = Mutex::new(Vec::new());
+        let works = [1, 2].into_iter().map(async |number| {
+            said.lock().unwrap().push((number, "begins"));
+            tokio::task::yield_now().await;
+            said.lock().unwrap().push((number, "ends"));
+        });
+        let long = Duration::from_secs(60);
+        in_turn(works, long, long).await;
+        assert_eq!(*said.lock().unwrap(), [(1, "begins"), (1, "ends"), (2, "begins"), (2, "ends")]);
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_end_holds_nobody_up() {
+        let released = tokio::sync::Notify::new();
+        for (turn, turns) in [(5, 60_000), (60_000, 5)] {
+            let works = [1, 2, 3].into_iter().map(async |number| {
+                match number {
+                    3 => released.notify_one(),
+                    1 => released.notified().await,
+                    _ => {}
+                }
+                number
+            });
+            let (turn, turns) = (Duration::from_millis(turn), Duration::from_millis(turns));
+            let done = in_turn(works, turn, turns).await;
+            assert!(done.len() == 3 && done.first() != Some(&1), "{done:?}");
+        }
+    }
 }

@@ -110,6 +110,7 @@ impl PushError {
                 ErrorKind::PermissionDenied => Reason::Forbidden,
                 ErrorKind::ReadOnlyFilesystem => Reason::ReadOnly,
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Reason::Full,
+                ErrorKind::TimedOut => Reason::Unreachable,
                 _ => Reason::System,
             },
         }
@@ -157,6 +158,8 @@ fn hook<'a>(url: &'a str, signing_key: &'a SigningKey, ca_file: Option<&'a str>)
 }
 
 async fn blocking(work: impl FnOnce() -> Result<(), PushError> + Send + 'static) -> Result<(), PushError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| PushError::File(std::io::Error::other("writer ended early")))?
+    // A network's file system may hang for ever; the thread does then, and nobody with it.
+    let failed = |kind| PushError::File(std::io::Error::from(kind));
+    let done = tokio::time::timeout(webhook::TIMEOUT, tokio::task::spawn_blocking(work)).await;
+    done.map_err(|_| failed(ErrorKind::TimedOut))?.map_err(|_| failed(ErrorKind::Other))?
 }

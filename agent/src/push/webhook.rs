@@ -18,7 +18,7 @@ pub const SIGNATURE_HEADER: &str = "Turnlock-Signature";
 const ANSWER_LIMIT: usize = 64 * 1024;
 
 /// For the whole exchange.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An endpoint.
 pub(super) struct Webhook<'a> {

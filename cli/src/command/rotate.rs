@@ -94,7 +94,13 @@ impl RotateArgs {
             }
             Verb::Run(name) => {
                 let reply = put(&client, "run", &name, &json!({})).await?;
-                output.done(&reply, &format!("Success! An attempt for {} was started", trimmed(&name.name)))?;
+                output.done(
+                    &reply,
+                    &format!(
+                        "Success! An attempt was started; `turnlock rotate history {}` shows what becomes of it",
+                        trimmed(&name.name)
+                    ),
+                )?;
             }
             Verb::Pause(name) => {
                 let reply = put(&client, "pause", &name, &json!({"paused": true})).await?;
@@ -106,7 +112,7 @@ impl RotateArgs {
             }
             Verb::Abort(name) => {
                 let reply = put(&client, "abort", &name, &json!({})).await?;
-                output.done(&reply, "Success! The attempt was given up")?;
+                output.done(&reply, &history::given_up(&reply)?)?;
             }
             Verb::Resume(name) => {
                 let reply = put(&client, "resume", &name, &json!({})).await?;

@@ -164,7 +164,7 @@ pub(super) async fn report(call: &Call) -> Result<Response, Error> {
             });
             promote.await?
         }
-        (Outcome::Done, Step::Settle) if attempt.acknowledged.len() < stored.rotation.targets.len() => {
+        (Outcome::Done, Step::Settle) if !all_have(&attempt, &stored.rotation) => {
             return Err(Error::invalid("not every target has acknowledged the new version"));
         }
         _ => {
@@ -182,6 +182,11 @@ pub(super) async fn report(call: &Call) -> Result<Response, Error> {
     } else {
         Response::data(&serde_json::json!({ "attempt": attempt }))
     }
+}
+
+/// Whether every target has acknowledged, also one that came into the definition since.
+fn all_have(attempt: &Attempt, rotation: &Rotation) -> bool {
+    rotation.targets.iter().all(|target| attempt.acknowledged.contains(&target.name))
 }
 
 /// A merge patch that sets one member.

@@ -73,7 +73,7 @@ impl Draft {
             rotation.field = name_of("field", field)?;
         }
         if rotation.field.is_empty() {
-            return Err(Error::missing("field"));
+            return Err(Error::invalid("missing required field \"field\": the member of the secret that changes"));
         }
         if let Some(Asked::Generate { length: asked, prefix: put_first }) = fields.typed("rotator")? {
             let Rotator::Generate { length, prefix } = &mut rotation.rotator;

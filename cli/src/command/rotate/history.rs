@@ -1,8 +1,8 @@
 //! `turnlock rotate history`: what became of each attempt, and which target was in its way, when and why.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use turnlock_agent::Client;
-use turnlock_core::rotation::{Attempt, State};
+use turnlock_agent::{Client, Reply};
+use turnlock_core::rotation::{Attempt, State, Step};
 
 use super::found;
 use crate::failure::Failure;
@@ -64,6 +64,23 @@ fn obstacles(attempts: &[Attempt]) -> Vec<Vec<String>> {
     .collect()
 }
 
+/// What an attempt that was given up leaves behind.
+pub(super) fn given_up(reply: &Reply) -> Result<String, Failure> {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        attempt: Attempt,
+    }
+    let Answer { attempt } = reply.data_as()?;
+    let promoted = matches!(attempt.step, Step::Push | Step::Settle | Step::Retire | Step::Prove);
+    Ok(match attempt.version.filter(|_| promoted) {
+        None => "Success! The attempt was given up; readers get what they got before".to_owned(),
+        Some(version) => format!(
+            "Success! The attempt was given up; version {version} stays in force. Acknowledged by: {}",
+            if attempt.acknowledged.is_empty() { "nobody".to_owned() } else { attempt.acknowledged.join(", ") }
+        ),
+    })
+}
+
 /// Says what an attempt that does not go on by itself waits for.
 fn hint(attempt: &Attempt, name: &str) {
     match attempt.state {
@@ -83,7 +100,7 @@ fn hint(attempt: &Attempt, name: &str) {
     }
 }
 
-fn seconds(time: DateTime<Utc>) -> String {
+pub(super) fn seconds(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 

@@ -1,10 +1,12 @@
 //! `turnlock rotate set`: defines a rotation, or changes what of it is named.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use turnlock_agent::Client;
 use turnlock_core::consumer::Target;
 use zeroize::Zeroizing;
 
+use super::history::seconds;
 use super::{Name, found};
 use crate::command::trimmed;
 use crate::failure::Failure;
@@ -76,7 +78,7 @@ struct Defined {
     kept: Vec<String>,
     targets: Vec<String>,
     paused: bool,
-    next_run: Option<String>,
+    next_run: Option<DateTime<Utc>>,
 }
 
 impl SetArgs {
@@ -104,7 +106,7 @@ impl Defined {
         let verb = if self.created { "defined" } else { "changed" };
         let when = match (&self.next_run, self.paused) {
             (_, true) => "runs by schedule are held back (`turnlock rotate unpause`)".to_owned(),
-            (Some(next), _) => format!("it runs next at {next}"),
+            (Some(next), _) => format!("it runs next at {}", seconds(*next)),
             (None, _) => format!("it has no schedule and runs by `turnlock rotate run {name}`"),
         };
         let whom = match self.targets.is_empty() {
