@@ -132,12 +132,51 @@ async fn the_versions_of_program_and_protocol_are_told_apart() {
         String::from_utf8(output.stdout).unwrap()
     };
     let program = shown(&["version"]);
-    assert!(program.starts_with(&format!("turnlock {}\n", env!("CARGO_PKG_VERSION"))), "{program}");
-    assert!(program.contains("+turnlock: that of the protocol"), "{program}");
+    assert_eq!(program, format!("turnlock {}\n", env!("CARGO_PKG_VERSION")), "one line for programs");
+    let (mut terminal, slave) = pty_process::open().unwrap();
+    let _child = pty_process::Command::new(crate::harness::BINARY).arg("version").spawn(slave).unwrap();
+    let mut seen = String::new();
+    crate::run::expect(&mut terminal, &mut seen, "+turnlock: that of the protocol").await;
     // In a pipe too, the table is for people.
     let status = shown(&["status", "-format=table"]);
     assert!(status.contains("+turnlock (of the protocol; the program has its own"), "{status}");
     let version =
         serde_json::from_str::<serde_json::Value>(&shown(&["status", "-format=json"])).unwrap()["version"].clone();
     assert!(version.as_str().unwrap().ends_with("+turnlock"), "programs get the version alone: {version}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_operators_read_says_what_it_means() {
+    let instance = Instance::start().await;
+    let shown = |words: &[&str]| {
+        let output = instance.command(&instance.root).args(words).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(shown(&["operator", "key-status"]).contains("\nEncryptions, at most"));
+    let status: serde_json::Value = serde_json::from_str(&shown(&["operator", "key-status", "-format=json"])).unwrap();
+    assert!(status["encryptions"].is_u64(), "{status}");
+    for words in [["audit", "hash", "-"].as_slice(), &["audit", "hash", "-", "-"]] {
+        let (text, _) = said(&instance, &instance.root, words);
+        assert!(text.contains("device is missing") && text.contains("turnlock audit list"), "{text}");
+    }
+    let mut hash = instance.command(&instance.root);
+    hash.args(["audit", "hash", "other"]).stdin(std::fs::File::open(instance.log_path()).unwrap());
+    let text = String::from_utf8(hash.output().unwrap().stderr).unwrap();
+    assert!(text.contains("unknown audit device") && text.contains("turnlock audit list"), "{text}");
+}
+
+/// As wide as the terminal, and no wider than is good to read.
+#[test]
+fn help_is_wrapped_by_the_width_of_the_terminal() {
+    for words in
+        [[].as_slice(), &["server"], &["scan"], &["operator", "rekey"], &["audit", "verify"], &["rotate", "set"]]
+    {
+        for (columns, widest) in [("300", 100), ("100", 100), ("70", 70)] {
+            let mut command = std::process::Command::new(crate::harness::BINARY);
+            let output = command.args(words).arg("--help").env("COLUMNS", columns).output().unwrap();
+            for line in String::from_utf8(output.stdout).unwrap().lines() {
+                assert!(line.chars().count() <= widest, "{words:?} at {columns}: {line}");
+            }
+        }
+    }
 }

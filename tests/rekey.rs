@@ -123,6 +123,11 @@ async fn the_command_asks_for_the_new_shares_before_the_old_ones_end() {
     let keys = [text(&made["keys_base64"][0]), text(&made["keys_base64"][1])];
     assert_eq!(json(&rekey(&["-verify", "-format=json", "-"], &keys[0]))["progress"], json!(1));
     assert_eq!(json(&rekey(&["-verify", "-status", "-format=json"], ""))["progress"], json!(1));
+    // To give up the submissions is not to give up the rekeying.
+    let forgotten = String::from_utf8(rekey(&["-verify", "-cancel"], "").stdout).unwrap();
+    assert!(forgotten.contains("The rekeying itself goes on"), "{forgotten}");
+    assert_eq!(json(&rekey(&["-verify", "-status", "-format=json"], ""))["progress"], json!(0));
+    assert_eq!(json(&rekey(&["-verify", "-format=json", "-"], &keys[0]))["progress"], json!(1));
     assert_eq!(json(&rekey(&["-verify", "-format=json", "-"], &keys[1]))["complete"], json!(true));
     assert!(unseals(&instance, &[&json!(keys[0]), &json!(keys[1])]).await);
 }

@@ -200,7 +200,7 @@ fn shell(instance: &Instance) -> (pty_process::Pty, tokio::process::Child) {
 }
 
 /// Reads from the terminal until `wanted` shows.
-async fn expect(terminal: &mut pty_process::Pty, seen: &mut String, wanted: &str) {
+pub(crate) async fn expect(terminal: &mut pty_process::Pty, seen: &mut String, wanted: &str) {
     let start = Instant::now();
     let mut buffer = [0; 4096];
     while !seen.contains(wanted) {

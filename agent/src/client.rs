@@ -203,7 +203,9 @@ impl Client {
                     (StatusCode::SERVICE_UNAVAILABLE, Some(pause)) if reading => Some(pause),
                     _ => None,
                 },
-                Err(ClientError::Unreachable { timeout: false, .. }) if reading => Some(Duration::from_millis(100)),
+                Err(ClientError::Unreachable { timeout: false, .. } | ClientError::NoHttp) if reading => {
+                    Some(Duration::from_millis(100))
+                }
                 Err(_) => None,
             };
             match pause {
@@ -250,10 +252,12 @@ impl Client {
         match &self.transport {
             Transport::Http { base, client } => {
                 let request = client.request(method, format!("{base}{target}")).headers(headers).body(body);
-                let mut response = request.send().await.map_err(ClientError::of_transport)?;
+                let mut response = request.send().await.map_err(|error| ClientError::of_transport(error, base))?;
                 let (status, pause) = (response.status(), retry_after(response.headers()));
                 let mut bytes = Gathered::new(limit_bytes);
-                while let Some(chunk) = response.chunk().await.map_err(ClientError::of_transport)? {
+                while let Some(chunk) =
+                    response.chunk().await.map_err(|error| ClientError::of_transport(error, base))?
+                {
                     bytes.push(&chunk)?;
                 }
                 Ok((status, pause, bytes.bytes))

@@ -35,7 +35,7 @@ pub enum EnvFileError {
     #[error("environment file is larger than {LIMIT_BYTES} bytes")]
     TooLarge,
     /// Not `NAME=value`.
-    #[error("environment file is malformed after {entries} entries")]
+    #[error("environment file is malformed behind its entry number {entries}")]
     Malformed {
         /// Entries before the malformed one.
         entries: usize,

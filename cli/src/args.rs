@@ -22,7 +22,7 @@ Examples:
   turnlock scan .                                look for leaked credentials
 
 Environment:
-  TURNLOCK_ADDR        address of the server: https://…, http://… or unix:///… [https://127.0.0.1:8200]
+  TURNLOCK_ADDR        address: https://…, http://… or unix:///… [https://127.0.0.1:8200]
   TURNLOCK_TOKEN       token; otherwise the one of `turnlock login`, in ~/.turnlock-token
   TURNLOCK_CACERT      PEM file with the authorities to trust
   TURNLOCK_NAMESPACE   namespace
@@ -33,7 +33,7 @@ Each is also read with VAULT_ in the place of TURNLOCK_. Flags may be written wi
 /// Keeps secrets, rotates them, and finds the ones that leaked.
 #[derive(Debug, Parser)]
 #[command(name = "turnlock", version, after_help = format!("{AFTER_HELP}\n\n{}", crate::exit::EXIT_CODES),
-          disable_help_subcommand = true, max_term_width = 120)]
+          disable_help_subcommand = true, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// What every command takes.
     #[command(flatten)]

@@ -22,6 +22,7 @@ pub(crate) mod token;
 pub(crate) mod unwrap;
 
 use std::future::Future;
+use std::io::IsTerminal as _;
 
 use crate::args::{Arguments, Command, Connection};
 use crate::exit::Exit;
@@ -62,10 +63,13 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Unwrap(args) => client(explained(at, args.run(at))),
         Command::Version => {
             output::line(concat!("turnlock ", env!("CARGO_PKG_VERSION")))?;
-            let served = turnlock::engine::sys::VERSION;
-            output::line(&format!(
-                "A server answers with version {served}: that of the protocol, on which clients rely."
-            ))?;
+            // Programs take the line for the version.
+            if std::io::stdout().is_terminal() {
+                let served = turnlock::engine::sys::VERSION;
+                output::line(&format!(
+                    "A server answers with version {served}: that of the protocol, on which clients rely."
+                ))?;
+            }
             Ok(Exit::Done)
         }
         Command::Write(args) => client(explained(at, args.run(at))),

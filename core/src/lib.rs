@@ -1,6 +1,7 @@
 //! The words of turnlock, without IO, clock or randomness: `now` and random bytes are arguments.
 //!
 //! - [`audit`]: the hash-chained audit records and their offline proof
+//! - [`counted()`]: numbers in sentences
 //! - [`finding`]: what a scan finds; keyed fingerprints that name a value of the store
 //! - [`recognisable`]: what of a stored secret can be recognised in a text
 //! - [`protected`]: bytes that are wiped, do not print and compare in constant time
@@ -15,6 +16,7 @@
 
 pub mod audit;
 pub mod consumer;
+mod counted;
 pub mod finding;
 pub mod password_policy;
 pub mod path;
@@ -27,5 +29,6 @@ pub mod stanza;
 pub mod token;
 pub mod ttl;
 
+pub use counted::counted;
 pub use path::Path;
 pub use protected::Protected;

@@ -25,6 +25,9 @@ pub enum ClientError {
         /// Whether time ran out; then the request may have been carried out.
         timeout: bool,
     },
+    /// A connection without TLS that ended before there was an answer, which is how a port for TLS answers.
+    #[error("server ended the connection without an answer in HTTP")]
+    NoHttp,
     /// The server's certificate or the handshake was refused.
     #[error("no secure connection: {reason}")]
     Tls {
@@ -99,6 +102,9 @@ impl ClientError {
             Self::Unreachable { .. } => {
                 Some("check that the server runs, and TURNLOCK_ADDR (scheme and port included)")
             }
+            Self::NoHttp => {
+                Some("if it is a port for TLS, write https:// in TURNLOCK_ADDR; else look at the server's log")
+            }
             Self::Tls { hint, .. } => Some(hint),
             Self::Denied { anonymous: true, .. } => {
                 Some("no token was sent: log in with `turnlock login`, or set TURNLOCK_TOKEN")
@@ -154,7 +160,7 @@ impl ClientError {
         }
     }
 
-    pub(super) fn of_transport(error: reqwest::Error) -> Self {
+    pub(super) fn of_transport(error: reqwest::Error, base: &str) -> Self {
         if error.is_timeout() {
             return Self::Unreachable { reason: "no answer in time".to_owned(), timeout: true };
         }
@@ -169,6 +175,9 @@ impl ClientError {
                 reason = Some(io.to_string());
             }
             cause = current.source();
+        }
+        if reason.is_none() && !error.is_connect() && !error.is_body() && base.starts_with("http://") {
+            return Self::NoHttp;
         }
         let reason = reason.unwrap_or_else(|| {
             if error.is_connect() { "no connection" } else { "connection ended before the answer" }.to_owned()

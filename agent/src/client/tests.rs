@@ -127,6 +127,38 @@ async fn speaks_over_tcp_and_says_when_nobody_listens() {
     assert!(matches!(client.read("secret/a").await, Err(ClientError::Unreachable { timeout: false, .. })));
 }
 
+/// Each of the two has a hint that names the other scheme.
+#[tokio::test]
+async fn the_wrong_scheme_for_a_port_is_told() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder().with_no_client_auth();
+    let config = config.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = ClientConfig::new(format!("http://{}", listener.local_addr().unwrap()));
+    let server = tokio::spawn(async move {
+        assert!(acceptor.accept(listener.accept().await.unwrap().0).await.is_err());
+        // And one that only closes, as others do.
+        drop(listener.accept().await.unwrap());
+        let (mut clear, _) = listener.accept().await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut clear, b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+    });
+    for _ in 0..2 {
+        let client = Client::new(ClientConfig { retries: 0, ..ClientConfig::new(&config.address) }).unwrap();
+        let error = client.read("secret/a").await.unwrap_err();
+        assert!(matches!(error, ClientError::NoHttp), "{error:?}");
+        assert!(error.hint().unwrap().contains("https://"));
+    }
+    config.retries = 0;
+    config.address = config.address.replace("http:", "https:");
+    let error = Client::new(config).unwrap().read("secret/a").await.unwrap_err();
+    assert!(matches!(error, ClientError::Tls { .. }), "{error:?}");
+    assert!(error.hint().unwrap().contains("http://"));
+    server.await.unwrap();
+}
+
 #[tokio::test]
 async fn speaks_over_a_unix_socket() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use serde_json::json;
+use turnlock_agent::ClientError;
 use turnlock_core::audit::{FlawKind, Proof, verify};
+use turnlock_core::counted;
 
 use super::{Outcome, trimmed};
 use crate::args::{Connection, OutputArgs};
@@ -30,7 +32,7 @@ pub(crate) struct AuditArgs {
 enum Verb {
     /// Check the chain of audit files, offline; names the first record that was changed, removed, added or moved
     #[command(
-        after_help = "Examples:\n  turnlock audit verify audit.log.1 audit.log         oldest first\n  turnlock audit verify -public-key=$KEY audit.log    signatures too; `turnlock read sys/audit` shows the key\n\nEnds with 0 when the chain is sound, 1 when it is not or cannot be read."
+        after_help = "Examples:\n  turnlock audit verify audit.log.1 audit.log         oldest first\n  turnlock audit verify -public-key=$KEY audit.log    signatures too; the key: `turnlock read sys/audit`\n\nEnds with 0 when the chain is sound, 1 when it is not or cannot be read."
     )]
     Verify {
         /// The files, oldest first
@@ -91,11 +93,21 @@ impl AuditArgs {
                 }
             }
             Verb::Hash { device, value } => {
+                let known = "`turnlock audit list` shows the devices; write `turnlock audit hash file < value`";
+                if device == "-" {
+                    return Err(Failure::local("the audit device is missing before `-`").hint(known));
+                }
                 terminal::only_dash(value.as_deref(), "value")?;
                 let value = terminal::secret("value")?;
                 let text = value.expose_str().ok_or_else(|| Failure::local("the value is not UTF-8 text"))?;
                 let path = format!("sys/audit-hash/{}", trimmed(&device));
-                output.reply(&at.client()?.write(&path, &json!({"input": text})).await?)?;
+                let reply = at.client()?.write(&path, &json!({"input": text})).await;
+                output.reply(&reply.map_err(|error| match &error {
+                    ClientError::Api { errors, .. } if errors.iter().any(|line| line == "unknown audit device") => {
+                        Failure::from(error).hint(known)
+                    }
+                    _ => error.into(),
+                })?)?;
             }
         }
         Ok(Exit::Done)
@@ -142,8 +154,11 @@ fn verify_files(output: &Output, files: &[PathBuf], public_key: Option<&str>) ->
         return missing(&proof);
     }
     line(&format!(
-        "The chain is sound: {} records, {} to {}, {} signed checkpoints verified.",
-        proof.records, proof.first_seq, proof.last_seq, proof.checkpoints
+        "The chain is sound: {}, {} to {}, {} verified.",
+        counted(proof.records, "record"),
+        proof.first_seq,
+        proof.last_seq,
+        counted(proof.checkpoints, "signed checkpoint")
     ))?;
     if proof.first_seq > 1 {
         note(&format!("turnlock: note: it begins at record {}; older files were not given", proof.first_seq));
@@ -159,10 +174,8 @@ fn verify_files(output: &Output, files: &[PathBuf], public_key: Option<&str>) ->
             "turnlock: note: without -public-key the signatures were not checked: whoever can write the files can rewrite them whole; `turnlock read sys/audit` shows the key",
         );
     } else if proof.unsigned > 0 {
-        note(&format!(
-            "turnlock: note: {} records follow the last checkpoint and are bound by hashes only",
-            proof.unsigned
-        ));
+        let records = counted(proof.unsigned, "record");
+        note(&format!("turnlock: note: after the last checkpoint, {records} bound by hashes only"));
     }
     missing(&proof)
 }

@@ -6,11 +6,13 @@ mod snapshot;
 mod unseal;
 
 use http::Method;
-use turnlock_agent::Call;
+use turnlock_agent::{Call, Reply};
 
 use super::Outcome;
 use crate::args::{Connection, OutputArgs};
 use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Format, Output, cell, members, text_of};
 
 /// Arguments of `turnlock operator`.
 #[derive(Debug, clap::Args)]
@@ -59,12 +61,24 @@ impl OperatorArgs {
             Verb::Rotate => {
                 let client = at.client()?;
                 client.send(Call::new(Method::PUT, "sys/rotate")).await?;
-                output.reply(&client.read("sys/key-status").await?)?;
+                key_status(&client.read("sys/key-status").await?, &output)?;
             }
-            Verb::KeyStatus => output.reply(&at.client()?.read("sys/key-status").await?)?,
+            Verb::KeyStatus => key_status(&at.client()?.read("sys/key-status").await?, &output)?,
             Verb::Rekey(args) => args.run(at, &output).await?,
             Verb::Snapshot(args) => args.run(at, &output).await?,
         }
         Ok(Exit::Done)
     }
+}
+
+/// The term in force. Encryptions are counted in blocks that are reserved ahead, so that a crash forgets none: people are told
+/// what the number is.
+fn key_status(reply: &Reply, output: &Output) -> Result<(), Failure> {
+    if output.format != Format::Table {
+        return output.reply(reply);
+    }
+    let rows = members(text_of(reply.body())?)?;
+    let shown = [("term", "Key Term"), ("install_time", "Install Time"), ("encryptions", "Encryptions, at most")];
+    let shown = shown.into_iter().filter_map(|(name, title)| Some(vec![title.to_owned(), cell(rows.get(name)?)]));
+    output.table(&["Key", "Value"], shown.collect())
 }

@@ -34,11 +34,11 @@ const AGENT_TOKEN: Duration = Duration::from_secs(3600);
 #[command(after_help = "\
 Examples:
   turnlock server -config /etc/turnlock.hcl
-  turnlock server -dev                        in memory, unsealed, root token printed: to try things out
+  turnlock server -dev                        in memory, unsealed, root token printed: for trials
 
 A configuration:
   storage \"sled\"  { path = \"/var/lib/turnlock\" }
-  listener \"tcp\"  { address = \"127.0.0.1:8200\" tls_cert_file = \"/etc/turnlock/tls.crt\" tls_key_file = \"/etc/turnlock/tls.key\" }
+  listener \"tcp\"  { tls_cert_file = \"/etc/turnlock/tls.crt\" tls_key_file = \"/etc/turnlock/tls.key\" }
   audit \"file\"    { path = \"/var/log/turnlock/audit.log\" }
   agent           { target_dirs = [\"/run/app\"] }    where rotations may replace files
 

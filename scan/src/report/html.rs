@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use quick_xml::escape::escape;
+use turnlock_core::counted;
 use turnlock_core::finding::{Finding, Verdict};
 
 use super::group::{Group, groups};
@@ -24,8 +25,7 @@ pub fn write_html(report: &Report, redaction: Redaction, to: &mut impl Write) ->
     let groups = groups(report);
     let title = match (groups.len(), report.findings.len()) {
         (0, _) => "No leaked credentials found".to_owned(),
-        (1, places) => format!("1 leaked credential in {places} place{}", if places == 1 { "" } else { "s" }),
-        (many, places) => format!("{many} leaked credentials in {places} places"),
+        (leaks, places) => format!("{} in {}", counted(leaks, "leaked credential"), counted(places, "place")),
     };
     writeln!(to, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">")?;
     // Even if a name in the report should get past the escapes, it can load and run nothing.

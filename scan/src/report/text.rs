@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
+use turnlock_core::counted;
 use turnlock_core::finding::{Finding, Verdict};
 
 use super::group::{Group, groups};
@@ -110,11 +111,6 @@ fn without_last_quote(matched: &str) -> &str {
     quote.filter(|quote| is_alone(*quote)).and_then(|quote| matched.strip_suffix(quote)).unwrap_or(matched)
 }
 
-/// `1 file`, `2 files`.
-fn count(number: u64, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
-}
-
 /// Writes what was covered and what was not, for people.
 pub fn write_summary(report: &Report, to: &mut impl Write) -> io::Result<()> {
     let Coverage { files, blobs, commits, bytes, binary, archives, unpacked, symlinks, allowed, omitted, omissions } =
@@ -122,25 +118,20 @@ pub fn write_summary(report: &Report, to: &mut impl Write) -> io::Result<()> {
     let (credentials, places) = (groups(report).len(), report.findings.len());
     match (credentials, places) {
         (0, _) => write!(to, "no leaks found")?,
-        (1, 1) => write!(to, "1 leak found")?,
-        (leaks, places) if leaks == places => write!(to, "{leaks} leaks found")?,
-        (1, places) => write!(to, "1 leak found in {places} places")?,
-        (leaks, places) => write!(to, "{leaks} leaks found in {places} places")?,
+        (leaks, places) if leaks == places => write!(to, "{} found", counted(leaks, "leak"))?,
+        (leaks, places) => write!(to, "{} found in {}", counted(leaks, "leak"), counted(places, "place"))?,
     }
-    let (files, blobs, commits) = (count(*files, "file"), count(*blobs, "blob"), count(*commits, "commit"));
+    let (files, blobs, commits) = (counted(*files, "file"), counted(*blobs, "blob"), counted(*commits, "commit"));
     write!(to, "; read {files}, {blobs} of {commits}, {:.1} MB", *bytes as f64 / 1e6)?;
     if *archives > 0 {
-        write!(to, ", {} in {}", count(*unpacked, "file"), count(*archives, "archive"))?;
+        write!(to, ", {} in {}", counted(*unpacked, "file"), counted(*archives, "archive"))?;
     }
     if *binary > 0 {
-        write!(to, ", the words of {}", count(*binary, "binary content"))?;
+        write!(to, ", the words of {}", counted(*binary, "binary content"))?;
     }
-    let passed = [(symlinks, "link", ""), (allowed, "file", " that the configuration allows")];
-    let passed: Vec<String> = passed
-        .iter()
-        .filter(|(number, ..)| **number > 0)
-        .map(|(number, what, rest)| format!("{}{rest}", count(**number, what)))
-        .collect();
+    let passed = [(*symlinks, "link", ""), (*allowed, "file", " that the configuration allows")];
+    let passed = passed.iter().filter(|(count, ..)| *count > 0);
+    let passed: Vec<String> = passed.map(|(count, what, which)| format!("{}{which}", counted(*count, what))).collect();
     if !passed.is_empty() {
         write!(to, "; passed over {}", passed.join(", "))?;
     }
@@ -165,7 +156,7 @@ pub fn write_summary(report: &Report, to: &mut impl Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{count, without_last_quote};
+    use super::without_last_quote;
 
     #[test]
     fn a_quote_that_opens_before_the_match_is_not_shown() {
@@ -174,10 +165,5 @@ mod tests {
         {
             assert_eq!(without_last_quote(matched), shown);
         }
-    }
-
-    #[test]
-    fn one_is_not_many() {
-        assert_eq!([count(0, "file"), count(1, "file"), count(2, "file")], ["0 files", "1 file", "2 files"]);
     }
 }

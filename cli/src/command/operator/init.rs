@@ -3,6 +3,7 @@
 use http::Method;
 use serde_json::json;
 use turnlock_agent::Call;
+use turnlock_core::counted;
 use zeroize::Zeroizing;
 
 use crate::args::Connection;
@@ -102,9 +103,9 @@ impl InitArgs {
                 .to_owned()
         } else {
             format!(
-                "The server is initialized with {} unseal keys, {} of which open it. Keep them in safe places, apart from\n\
-                 each other: they are shown only now, and without them what is stored cannot be read again.",
-                self.key_shares,
+                "The server is initialized with {}, {} of which must be given to open it. Keep them in safe places, apart\n\
+                 from each other: they are shown only now, and without them what is stored cannot be read again.",
+                counted(self.key_shares, "unseal key"),
                 self.threshold(),
             )
         })?;

@@ -13,8 +13,8 @@ use crate::terminal;
 pub(super) const HELP: &str = "\
 Examples:
   turnlock operator rekey -init -key-shares=5 -key-threshold=3
-  turnlock operator rekey                 ask for a share of the old key; the last one brings the new shares
-  turnlock operator rekey -init -verify   the new shares take effect once their holders have submitted them
+  turnlock operator rekey                 ask for a share of the old key; the last brings new ones
+  turnlock operator rekey -init -verify   new shares take effect once they are submitted
   turnlock operator rekey -verify         ask for a share of the new key
   turnlock operator rekey -status
   turnlock operator rekey -cancel";
@@ -62,7 +62,16 @@ impl RekeyArgs {
         let begin = if self.verify && !self.init { "sys/rekey/verify" } else { "sys/rekey/init" };
         if self.cancel {
             let reply = client.delete(begin).await?;
-            return output.done(&reply, "Success! Canceled rekeying (if it was started)");
+            return output.done(
+                &reply,
+                match self.verify {
+                    true => {
+                        "Success! What was submitted of the new shares is forgotten: submit them from the first. The rekeying \
+                         itself goes on; `turnlock operator rekey -cancel` gives it up"
+                    }
+                    false => "Success! Canceled rekeying (if it was started)",
+                },
+            );
         }
         if self.status {
             return output.object(text_of(client.read(begin).await?.body())?);

@@ -10,6 +10,7 @@ use turnlock::barrier::shamir::combine;
 use turnlock::clock::SystemClock;
 use turnlock::snapshot::{self, SnapshotError};
 use turnlock_agent::Call;
+use turnlock_core::counted;
 
 use crate::args::Connection;
 use crate::failure::Failure;
@@ -39,7 +40,7 @@ enum Verb {
     },
     /// Replace everything that the server stores by a snapshot
     #[command(
-        after_help = "The server takes a snapshot up to its max_request_size; a larger one needs -into.\n\nExamples:\n  turnlock operator snapshot restore backup.snap\n  turnlock operator snapshot restore -into=/var/lib/turnlock backup.snap    an empty folder, while no server runs on it"
+        after_help = "The server takes a snapshot up to its max_request_size; a larger one needs -into.\n\nExamples:\n  turnlock operator snapshot restore backup.snap\n  turnlock operator snapshot restore -into=/var/lib/turnlock backup.snap    an empty folder, without a server"
     )]
     Restore {
         /// The snapshot
@@ -53,7 +54,7 @@ enum Verb {
     },
     /// Check a snapshot, offline: that it is whole, and with the unseal shares that every record opens
     #[command(
-        after_help = "Examples:\n  turnlock operator snapshot verify backup.snap\n  turnlock operator snapshot verify -shares=3 backup.snap    ask for three shares; open every record in memory"
+        after_help = "Examples:\n  turnlock operator snapshot verify backup.snap\n  turnlock operator snapshot verify -shares=3 backup.snap    ask for three shares, open all records"
     )]
     Verify {
         /// The snapshot
@@ -76,7 +77,7 @@ impl SnapshotArgs {
             Verb::Restore { file, into: Some(folder), force: _ } => {
                 let records = snapshot::restore_into(&read(&file)?, &folder, clock()).await;
                 let records = records.map_err(|error| refused(&file, &error))?;
-                note(&format!("Success! Restored {records} records into {}", folder.display()));
+                note(&format!("Success! Restored {} into {}", counted(records, "record"), folder.display()));
                 Ok(())
             }
             Verb::Restore { file, into: None, force } => {
@@ -119,11 +120,12 @@ async fn verify(output: &Output, file: &Path, shares: u8) -> Result<(), Failure>
         return output.document(&json!({"records": found.records, "opened": found.opened}).to_string());
     }
     if shares == 0 {
-        line(&format!("The snapshot is whole: {} records.", found.records))?;
+        line(&format!("The snapshot is whole: {}.", counted(found.records, "record")))?;
         note("turnlock: note: without -shares the records were not opened");
         return Ok(());
     }
-    line(&format!("The snapshot is whole and authentic: {} records, {} opened.", found.records, found.opened))
+    let records = counted(found.records, "record");
+    line(&format!("The snapshot is whole and authentic: {records}, {} opened.", found.opened))
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {

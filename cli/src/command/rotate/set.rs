@@ -29,7 +29,7 @@ Examples:
 What is not named stays as it was; -no-schedule and -no-targets take away. A list of targets takes the place of the one
 before. Targets are a JSON list:
   [{\"name\": \"app\", \"type\": \"webhook\", \"url\": \"https://app.example/new-key\", \"signing_key\": \"…\"},
-   {\"name\": \"file\", \"type\": \"file\", \"path\": \"/run/app/key\", \"mode\": \"0600\", \"pid_file\": \"/run/app/pid\"}]
+   {\"name\": \"file\", \"type\": \"file\", \"path\": \"/run/app/key\", \"pid_file\": \"/run/app/pid\"}]
 A file, a ca_file and plain HTTP lie on the agent's machine: a token that names one needs `sudo` on the definition. A file
 and a pid_file lie in a folder that the agent was given: `turnlock agent -target-dir=/run/app`, or in the server's
 configuration agent { target_dirs = [\"/run/app\"] }. Elsewhere the attempt ends as misconfigured.

@@ -56,7 +56,7 @@ Examples:
   turnlock scan git --format sarif -r out.sarif  history, for a code host
   turnlock scan dir src -b earlier.json          files, without what an earlier report holds
   turnlock scan --format html -r report.html     a page for who has to mend it
-  turnlock scan --store --rotate                 name the store's own secrets, and change those that leaked
+  turnlock scan --store --rotate                 name the store's secrets and change those that leaked
   turnlock scan --verify --verify-endpoint gitlab.com=https://gitlab.example.com
                                                  ask the providers which credentials live
   turnlock scan install-hook                     refuse commits and pushes that hold credentials

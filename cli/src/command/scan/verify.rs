@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Client, ClientBuilder, Method, Url};
 use tokio::runtime::Runtime;
+use turnlock_core::counted;
 use turnlock_scan::Report;
 use turnlock_scan::report::printable;
 use turnlock_scan::verify::{self, Answer, Ask, Question};
@@ -84,21 +85,16 @@ pub(super) fn preview(report: &Report, endpoints: &[Endpoint]) -> Result<(), Sca
         };
         let more = match planned.places {
             0 | 1 => String::new(),
-            places => format!(" and {}", count(places - 1, "more place")),
+            places => format!(" and {}", counted(places - 1, "more place")),
         };
         let place = format!("{} {}:{}{more}", planned.rule, planned.place.file, planned.place.start_line);
         for line in lines {
             writeln!(to, "{}", printable(&format!("{place}: {line}"))).map_err(ScanFailure::Write)?;
         }
     }
-    let asked = format!("{} about {}", count(questions, "question"), count(credentials, "credential"));
-    let asked = format!("would ask at most {asked}, of {}", count(hosts.len(), "provider"));
-    writeln!(to, "{asked}; not asked about: {}", count(unasked, "credential")).map_err(ScanFailure::Write)
-}
-
-/// `1 question`, `2 questions`.
-fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+    let asked = format!("{} about {}", counted(questions, "question"), counted(credentials, "credential"));
+    let asked = format!("would ask at most {asked}, of {}", counted(hosts.len(), "provider"));
+    writeln!(to, "{asked}; not asked about: {}", counted(unasked, "credential")).map_err(ScanFailure::Write)
 }
 
 /// A question without credentials.
