@@ -151,7 +151,7 @@ async fn create(work: &Work) -> Result<Zeroizing<String>, Failure> {
 async fn hand_out(work: &Work, folders: &Folders) -> Done {
     let mut done = Done::default();
     let (Some(value), Some(version)) = (&work.value, work.attempt.version) else {
-        return Done { failure: Some(Failure::Malformed), ..done };
+        return Done { failure: Some(Failure::Misconfigured), ..done };
     };
     let payload = Payload {
         secret: work.attempt.rotation.clone(),

@@ -70,8 +70,8 @@ impl Target {
     /// Whether it can work at all. Whether it does on the agent's machine, only the agent can tell.
     pub fn check(&self) -> Result<(), Fault> {
         let demand = |member, holds: bool, demand| if holds { Ok(()) } else { Err(Fault { member, demand }) };
-        let name = !self.name.is_empty() && is_plain(&self.name, LONGEST.0);
-        demand("name", name, "must be 1 to 64 bytes without control characters")?;
+        let name = !self.name.is_empty() && is_plain(&self.name, LONGEST.0) && self.name.trim() == self.name;
+        demand("name", name, "must be 1 to 64 bytes without control characters and without blanks around it")?;
         match &self.place {
             Place::Webhook { url, signing_key, ca_file } => {
                 let scheme = url.starts_with("https://") || url.starts_with("http://");

@@ -7,6 +7,7 @@
 mod claim;
 mod definition;
 mod draft;
+mod report;
 mod verbs;
 
 use chrono::{DateTime, Utc};
@@ -106,7 +107,7 @@ pub const ROUTES: &[Route] = &[
         pattern: "report/{name*}",
         access: Access::Token,
         exists: None,
-        handler: |call| Box::pin(claim::report(call)),
+        handler: |call| Box::pin(report::report(call)),
         doc: "Takes the outcome of a step from the agent that holds the claim.",
     },
 ];

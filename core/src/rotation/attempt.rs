@@ -196,6 +196,13 @@ impl Attempt {
         self
     }
 
+    /// The row after its version was made anew as `version`, before the step that promotes it.
+    #[must_use]
+    pub fn remade(self, version: u64, now: DateTime<Utc>) -> Self {
+        let claim = self.claim.map(|claim| Claim { until: now + CLAIM, ..claim });
+        Self { version: Some(version), claim, ..self }
+    }
+
     /// The row after `agent` has claimed it: a higher epoch, so that whoever held it before is fenced off.
     pub fn claimed(mut self, agent: &str, now: DateTime<Utc>) -> Result<Self, Refused> {
         if !self.is_due(now) {

@@ -58,6 +58,9 @@ pub enum Reason {
     /// Nobody can be told of the file.
     #[error("its pid_file is missing, names no process that the agent may signal, or belongs to another user")]
     Signal,
+    /// Not a target: the secret itself.
+    #[error("the secret, its mount or the version that was made is gone, or it cannot take the value")]
+    Secret,
     /// The definition cannot work.
     #[error("its definition is not valid for this agent")]
     Definition,
@@ -73,9 +76,13 @@ impl Reason {
             Self::Missing | Self::Forbidden | Self::ReadOnly | Self::Full | Self::System | Self::Signal => {
                 Failure::Local
             }
-            Self::Address | Self::Authority | Self::Folder | Self::Occupied | Self::NotOwned | Self::Definition => {
-                Failure::Misconfigured
-            }
+            Self::Address
+            | Self::Authority
+            | Self::Folder
+            | Self::Occupied
+            | Self::NotOwned
+            | Self::Secret
+            | Self::Definition => Failure::Misconfigured,
         }
     }
 }
@@ -83,7 +90,7 @@ impl Reason {
 /// That one target was in the way of one step, once or again and again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Obstacle {
-    /// Name of the target.
+    /// Name of the target, or of the secret when that itself is in the way.
     pub target: String,
     /// The step that it was in the way of.
     pub step: Step,

@@ -1,38 +1,25 @@
-//! The two calls of an agent: asking for work and reporting a step.
+//! Asking for work: what is due is handed to one agent at a time, and begun when the schedule says so.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use turnlock_core::Protected;
-use turnlock_core::rotation::{Attempt, Failure, Outcome, Reason, Refused, Rotation, State, Step};
+use serde::Serialize;
+use turnlock_core::rotation::{Attempt, Refused, Rotation, State, Step};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Stored, definition_path, encode, ended_path, load, name, open_path, wake};
+use super::report::member;
+use super::{Stored, definition_path, encode, ended_path, load, open_path};
 use crate::barrier::{BarrierError, Changes, Record};
 use crate::engine::Call;
-use crate::engine::kv2::config::Config;
 use crate::engine::kv2::{Secrets, Which};
 use crate::error::Error;
 use crate::mount::Mount;
 use crate::response::{Json, Response};
 
-/// Fields of a claim and of a report.
+/// Fields of a claim.
 const CLAIM_FIELDS: [&str; 2] = ["agent", "pool"];
-const REPORT_FIELDS: [&str; 9] =
-    ["attempt", "epoch", "step", "outcome", "failure", "duration_ms", "value", "acknowledged", "obstacles"];
-
-/// A target that was in the way of a step, as an agent reports it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Reported {
-    target: String,
-    reason: Reason,
-}
 
 /// What an agent needs for one step.
 #[derive(Serialize)]
@@ -98,107 +85,6 @@ fn due(stored: &Stored, open: Option<&(Attempt, Record)>, now: DateTime<Utc>) ->
         }
         _ => run,
     }
-}
-
-/// Takes the outcome of a step. The row, the secret's versions and its labels change in one commit.
-pub(super) async fn report(call: &Call) -> Result<Response, Error> {
-    let fields = &call.request.fields;
-    fields.only(&REPORT_FIELDS)?;
-    let name = name(call)?;
-    let id = fields.required_string("attempt")?;
-    let epoch = fields.number("epoch")?.ok_or_else(|| Error::missing("epoch"))?;
-    let step: Step = fields.typed("step")?.ok_or_else(|| Error::missing("step"))?;
-    let duration_ms = fields.number("duration_ms")?.unwrap_or(0);
-    let failure: Option<Failure> = fields.typed("failure")?;
-    let outcome = match (fields.required_string("outcome")?.as_str(), failure) {
-        ("done", None) => Outcome::Done,
-        ("waiting", None) => Outcome::Waiting,
-        ("failed", Some(failure)) => Outcome::Failed(failure),
-        _ => return Err(Error::invalid("outcome must be done, waiting, or failed together with a failure")),
-    };
-    let open = load::<Attempt>(&call.mount.view, &open_path(name)).await?;
-    let (attempt, record) = open.filter(|(attempt, _)| attempt.id == id).ok_or(Error::NotFound)?;
-    attempt.accepts(epoch, step).map_err(refused)?;
-    let (stored, _) = load::<Stored>(&call.mount.view, &definition_path(name)).await?.ok_or(Error::NotFound)?;
-
-    let now = call.parts.clock.now();
-    let found: Vec<_> = fields
-        .typed::<Vec<Reported>>("obstacles")?
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|found| stored.rotation.targets.iter().any(|known| known.name == found.target))
-        .map(|found| (found.target, found.reason))
-        .collect();
-    let mut attempt = attempt.hindered_by(&found, now);
-    for target in fields.list("acknowledged")?.unwrap_or_default() {
-        if stored.rotation.targets.iter().any(|known| known.name == target) && !attempt.acknowledged.contains(&target) {
-            attempt.acknowledged.push(target);
-        }
-    }
-    let path = &stored.rotation.path;
-    // What a step came to, and with it in the same commit the row.
-    let advance = |row: Attempt, changes: &mut Changes| {
-        let row = row.next(&outcome, duration_ms, now);
-        store(call, name, &row, Some(&record), changes)?;
-        Ok(row)
-    };
-    let attempt = match (&outcome, step) {
-        (Outcome::Done, Step::Create) => {
-            let value = fields.protected("value")?.ok_or_else(|| Error::missing("value"))?;
-            let patch = patch(&stored.rotation.field, &value)?;
-            let mount = secret_mount(call, &stored.rotation)?;
-            let config = Config::read(&mount.view).await?;
-            let secrets = Secrets::new(&call.parts.barrier, &mount.view, now);
-            let stage = secrets.stage(path, &patch, &config, |version, changes| {
-                advance(Attempt { version: Some(version.number.into()), ..attempt.clone() }, changes)
-            });
-            stage.await?
-        }
-        (Outcome::Done, Step::Promote) => {
-            let number = attempt.version.and_then(|version| u32::try_from(version).ok());
-            let number = number.ok_or_else(|| Error::internal("an attempt without a version at promote"))?;
-            let mount = secret_mount(call, &stored.rotation)?;
-            let secrets = Secrets::new(&call.parts.barrier, &mount.view, now);
-            let promote = secrets.promote(path, number, |replaced, changes| {
-                advance(Attempt { replaced: (replaced > 0).then_some(replaced.into()), ..attempt.clone() }, changes)
-            });
-            promote.await?
-        }
-        (Outcome::Done, Step::Settle) if !all_have(&attempt, &stored.rotation) => {
-            return Err(Error::invalid("not every target has acknowledged the new version"));
-        }
-        _ => {
-            let mut changes = Changes::new();
-            let row = advance(attempt, &mut changes)?;
-            commit(call, changes).await?;
-            row
-        }
-    };
-    if attempt.claim.is_none() {
-        wake(call);
-    }
-    if attempt.state == State::Running && attempt.claim.is_some() {
-        work(call, &attempt, &stored.rotation).await
-    } else {
-        Response::data(&serde_json::json!({ "attempt": attempt }))
-    }
-}
-
-/// Whether every target has acknowledged, also one that came into the definition since.
-fn all_have(attempt: &Attempt, rotation: &Rotation) -> bool {
-    rotation.targets.iter().all(|target| attempt.acknowledged.contains(&target.name))
-}
-
-/// A merge patch that sets one member.
-fn patch(field: &str, value: &Protected) -> Result<Zeroizing<String>, Error> {
-    let value = value.expose_str().ok_or_else(|| Error::invalid("the value must be text"))?;
-    let mut patch = Zeroizing::new(String::with_capacity(2 * (field.len() + value.len()) + 16));
-    patch.push('{');
-    patch.push_str(&serde_json::to_string(field).map_err(Error::internal)?);
-    patch.push(':');
-    patch.push_str(&Zeroizing::new(serde_json::to_string(value).map_err(Error::internal)?));
-    patch.push('}');
-    Ok(patch)
 }
 
 /// What a new attempt begins from.
@@ -306,40 +192,22 @@ pub(super) fn refused(refused: Refused) -> Error {
 }
 
 /// The answer to a claim: what the step needs, the value included from the push on.
-async fn work(call: &Call, attempt: &Attempt, rotation: &Rotation) -> Result<Response, Error> {
+pub(super) async fn work(call: &Call, attempt: &Attempt, rotation: &Rotation) -> Result<Response, Error> {
     let handed_out = matches!(attempt.step, Step::Push | Step::Settle);
     let value = match attempt.version.and_then(|version| u32::try_from(version).ok()).filter(|_| handed_out) {
         Some(number) => {
             let mount = secret_mount(call, rotation)?;
             let secrets = Secrets::new(&call.parts.barrier, &mount.view, call.parts.clock.now());
-            let found = secrets.read(&rotation.path, Which::Number(number)).await?;
-            member(found.data().unwrap_or_default(), &rotation.field)
+            match secrets.read(&rotation.path, Which::Number(number)).await {
+                Ok(found) => member(found.data().unwrap_or_default(), &rotation.field),
+                // The version is gone: the agent reports that it has nothing to hand out.
+                Err(Error::NotFound) => None,
+                Err(error) => return Err(error),
+            }
         }
         None => None,
     };
     Ok(Response::json(Json::of(&Work { attempt, rotation, value })?))
-}
-
-/// What a member of a secret's data is.
-pub(super) enum Member {
-    Text,
-    Other,
-    Missing,
-}
-
-pub(super) fn kind_of_member(data: &[u8], field: &str) -> Member {
-    let members = serde_json::from_slice::<BTreeMap<String, &RawValue>>(data);
-    match members.as_ref().ok().and_then(|members| members.get(field)) {
-        Some(value) if value.get().starts_with('"') => Member::Text,
-        Some(_) => Member::Other,
-        None => Member::Missing,
-    }
-}
-
-/// One text member of a secret's data.
-fn member(data: &[u8], field: &str) -> Option<Zeroizing<String>> {
-    let data: BTreeMap<String, &RawValue> = serde_json::from_slice(data).ok()?;
-    serde_json::from_str(data.get(field)?.get()).ok().map(Zeroizing::new)
 }
 
 pub(super) fn secret_mount(call: &Call, rotation: &Rotation) -> Result<Arc<Mount>, Error> {

@@ -6,8 +6,9 @@ use turnlock_core::consumer::Place;
 use turnlock_core::policy::Question;
 use turnlock_core::rotation::Rotation;
 
-use super::claim::{Member, commit, kind_of_member, secret_mount};
+use super::claim::{commit, secret_mount};
 use super::draft::Draft;
+use super::report::{Member, kind_of_member};
 use super::{Stored, definition_path, encode, load, name, open_path, wake};
 use crate::barrier::{BarrierError, Changes};
 use crate::engine::Call;
