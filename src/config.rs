@@ -37,6 +37,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// Folders in which the agent inside the server may replace files of targets; absolute.
     pub target_dirs: Vec<PathBuf>,
+    /// Lets anybody who holds enough shares make a root token, without a token.
+    pub open_generate_root: bool,
     /// Leaves memory unlocked. Without it a server that cannot lock its memory does not start.
     pub disable_mlock: bool,
     /// Places of settings that have no effect here, to be named at the start.
@@ -276,6 +278,7 @@ impl Config {
             cluster_name: "turnlock-dev".to_owned(),
             log_level: LogLevel::Info,
             target_dirs: Vec::new(),
+            open_generate_root: false,
             disable_mlock: true,
             without_effect: Vec::new(),
         }

@@ -50,7 +50,7 @@ async fn serve(
     entry: &mut Entry,
     written: &mut Written,
 ) -> Result<Response, Error> {
-    if let Some(route) = sys::without_token(&request) {
+    if let Some(route) = sys::without_token(server, &request) {
         if request.operation.is_write() {
             *written = server.audit.intent(entry).await?;
         }

@@ -109,7 +109,12 @@ impl Process {
                 }
             },
         };
-        let settings = Settings { seal, lifetimes: config.lifetimes, cluster_name: config.cluster_name.clone() };
+        let settings = Settings {
+            seal,
+            lifetimes: config.lifetimes,
+            cluster_name: config.cluster_name.clone(),
+            open_generate_root: config.open_generate_root,
+        };
         let server = Server::new(Barrier::new(store, clock.clone()), audit, clock, settings);
         server.unseal_itself().await.map_err(StartError::Unseal)?;
         tokio::spawn(keep_end_of_audit(Arc::downgrade(&server)));

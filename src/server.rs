@@ -49,12 +49,15 @@ pub struct Settings {
     pub lifetimes: Lifetimes,
     /// The name in `sys/health`.
     pub cluster_name: String,
+    /// Whether `sys/generate-root` needs no token.
+    pub open_generate_root: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let cluster_name = "turnlock".to_owned();
-        Self { seal: SealSource::Shares, lifetimes: Lifetimes::default(), cluster_name }
+        let (seal, lifetimes) = (SealSource::Shares, Lifetimes::default());
+        Self { seal, lifetimes, cluster_name, open_generate_root: false }
     }
 }
 
@@ -87,6 +90,8 @@ pub struct Unsealing {
     pub submissions: u32,
     /// New shares in the making.
     pub rekeying: Option<sys::Rekeying>,
+    /// A root token in the making.
+    pub root_attempt: Option<sys::RootAttempt>,
 }
 
 /// What an unsealed server consists of. Dropped whole when it is sealed.

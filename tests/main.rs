@@ -8,6 +8,7 @@ mod demo;
 mod examples;
 mod full_disk;
 mod fuzz_seeds;
+mod generate_root;
 mod harness;
 mod leftovers;
 mod live_store;

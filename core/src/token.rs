@@ -18,6 +18,9 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 /// Characters of a random token body.
 pub const BODY_CHARS: usize = 40;
 
+/// Characters of a service token with all its parts.
+pub const TEXT_CHARS: usize = 6 + BODY_CHARS + 6;
+
 /// What a token is for. NEVER CHANGE the prefixes: tokens in use and scanners know them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenKind {
@@ -109,7 +112,7 @@ mod tests {
         let random: Vec<u8> = (0..128).collect();
         let token = mint(TokenKind::Service, &random).unwrap_or_else(|| panic!("128 bytes suffice"));
         let text = token.expose_str().unwrap_or_default();
-        assert_eq!(text.len(), 6 + 40 + 6);
+        assert_eq!(text.len(), super::TEXT_CHARS);
         assert_eq!(body(TokenKind::Service, text).map(str::len), Some(40));
         assert_eq!(body(TokenKind::Batch, text), None);
         assert_eq!(TokenKind::of(text), Some(TokenKind::Service));

@@ -52,6 +52,7 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         cluster_name: root.text("cluster_name")?.unwrap_or_else(|| "turnlock".to_owned()),
         log_level: log_level(&mut root)?,
         target_dirs: target_dirs(&mut root)?,
+        open_generate_root: open_generate_root(&mut root)?,
         disable_mlock: root.flag("disable_mlock")?.unwrap_or(false),
         without_effect,
     };
@@ -103,6 +104,16 @@ fn target_dirs(root: &mut Stanza) -> Result<Vec<PathBuf>, ConfigError> {
         stanza.end()?;
     }
     Ok(folders)
+}
+
+/// Which operations need no token. Others than these always need one.
+fn open_generate_root(root: &mut Stanza) -> Result<bool, ConfigError> {
+    const NAME: &str = "enable_unauthenticated_access";
+    let named = root.list(NAME)?;
+    match named.iter().all(|name| name == "generate-root") {
+        true => Ok(!named.is_empty()),
+        false => Err(root.invalid(NAME, "a list of nothing but \"generate-root\"")),
+    }
 }
 
 fn lifetimes(root: &mut Stanza) -> Result<Lifetimes, ConfigError> {

@@ -79,6 +79,7 @@ fn what_is_not_supported_is_named_with_its_place() {
         ("agent { target_dirs = [\"run\"] }", "target_dirs in agent must be a list of absolute paths"),
         ("agent { target_dirs = [\"/run/..\"] }", "target_dirs in agent must be a list of absolute paths"),
         ("agent { pool = \"x\" }", "pool in agent is not supported"),
+        ("enable_unauthenticated_access = [\"rekey\"]", "enable_unauthenticated_access must be a list of nothing but"),
         ("disable_mlock = \"maybe\"", "disable_mlock must be true or false"),
         ("storage \"sled\" { path = \"/x\" }", "storage must be one stanza"),
         ("listener \"tcp\" \"two\" { tls_disable = true }", "a second label of listener is not supported"),

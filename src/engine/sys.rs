@@ -3,6 +3,7 @@
 
 mod audit;
 mod capabilities;
+mod generate_root;
 mod health;
 mod init;
 mod internal_ui;
@@ -18,6 +19,7 @@ mod snapshot;
 mod tools;
 mod wrapping;
 
+pub use generate_root::RootAttempt;
 pub(crate) use mount::default_mounts;
 pub use rekey::Rekeying;
 
@@ -40,6 +42,7 @@ static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         audit::ROUTES,
         capabilities::ROUTES,
         super::fingerprints::ROUTES,
+        generate_root::ROUTES,
         internal_ui::ROUTES,
         key::ROUTES,
         leases::ROUTES,
@@ -101,8 +104,20 @@ pub async fn probe(server: &Arc<Server>, request: &Request) -> Option<Result<Res
 /// A handler that needs neither token nor open barrier.
 pub type Unguarded = for<'a> fn(&'a Arc<Server>, &'a Request) -> BoxFuture<'a, Result<Response, Error>>;
 
-/// The handler of the paths that bring a server to life: init and unseal.
-pub fn without_token(request: &Request) -> Option<Unguarded> {
+/// The handler of the paths that bring a server to life, init and unseal, and of those that the configuration opens.
+pub fn without_token(server: &Server, request: &Request) -> Option<Unguarded> {
+    use generate_root::Asker;
+    if server.settings.open_generate_root && request.token.is_none() {
+        match (request.path.as_str(), request.operation) {
+            ("sys/generate-root/attempt", Operation::Read | Operation::Update | Operation::Delete) => {
+                return Some(|server, request| Box::pin(generate_root::attempt(server, request, Asker::Anybody)));
+            }
+            ("sys/generate-root/update", Operation::Update) => {
+                return Some(|server, request| Box::pin(generate_root::update(server, request)));
+            }
+            _ => {}
+        }
+    }
     match (request.path.as_str(), request.operation) {
         ("sys/init", Operation::Read) => Some(|server, _| Box::pin(init::read(server))),
         ("sys/init", Operation::Update) => Some(|server, request| Box::pin(init::write(server, request))),

@@ -1,5 +1,6 @@
 //! `turnlock operator`: what is done to the server itself.
 
+mod generate_root;
 mod init;
 mod rekey;
 mod snapshot;
@@ -43,6 +44,9 @@ enum Verb {
     /// Make new unseal shares
     #[command(after_help = rekey::HELP)]
     Rekey(rekey::RekeyArgs),
+    /// Make another root token with the unseal shares
+    #[command(after_help = generate_root::HELP)]
+    GenerateRoot(generate_root::GenerateRootArgs),
     /// Back up and restore
     Snapshot(snapshot::SnapshotArgs),
 }
@@ -65,6 +69,7 @@ impl OperatorArgs {
             }
             Verb::KeyStatus => key_status(&at.client()?.read("sys/key-status").await?, &output)?,
             Verb::Rekey(args) => args.run(at, &output).await?,
+            Verb::GenerateRoot(args) => args.run(at, &output).await?,
             Verb::Snapshot(args) => args.run(at, &output).await?,
         }
         Ok(Exit::Done)

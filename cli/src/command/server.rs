@@ -122,6 +122,12 @@ impl ServerArgs {
         if config.audit.is_none() && !self.dev {
             tracing::warn!("no audit is configured: nothing records who did what");
         }
+        if config.open_generate_root {
+            tracing::warn!(
+                "who holds enough shares makes a root token without a token: take enable_unauthenticated_access out of the \
+                 configuration and start again once it is made"
+            );
+        }
         if self.dev {
             open_for_development(&process, self.dev_root_token_id).await?;
         }

@@ -121,7 +121,7 @@ pub(super) fn share_of(fields: &Fields) -> Result<Protected, Error> {
 }
 
 /// Nobody needs a token here, so the pace is bounded for all clients together.
-fn admit(server: &Server, unsealing: &mut Unsealing) -> Result<(), Error> {
+pub(super) fn admit(server: &Server, unsealing: &mut Unsealing) -> Result<(), Error> {
     let second = server.clock.now().timestamp();
     if unsealing.second != second {
         (unsealing.second, unsealing.submissions) = (second, 0);
@@ -135,7 +135,7 @@ fn admit(server: &Server, unsealing: &mut Unsealing) -> Result<(), Error> {
 
 async fn seal(call: &Call) -> Result<Response, Error> {
     let mut unsealing = call.server.unsealing.lock().await;
-    unsealing.rekeying = None;
+    (unsealing.rekeying, unsealing.root_attempt) = (None, None);
     call.server.audit.keep_end(&call.server.barrier).await;
     call.server.seal();
     Ok(Response::done())
