@@ -112,6 +112,9 @@ pub const ROUTES: &[Route] = &[
     },
 ];
 
+/// Ended attempts that are kept of each rotation.
+const HISTORY: usize = 50;
+
 /// What is stored of a rotation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Stored {

@@ -91,3 +91,33 @@ async fn an_agent_elsewhere_asks_when_something_is_due_and_seldom_otherwise() {
     })
     .await;
 }
+
+/// Cause: the rows of ended attempts stayed for ever, and each look at the history read them all. Loss: room and time without
+/// bound on a schedule of minutes. Fix: the oldest go.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_has_a_bound() {
+    let instance = serving(std::path::Path::new("/nowhere")).await;
+    let root = instance.as_root();
+    root.put("secret/data/app/key/deeper", json!({"data": {"key": "tlk_canary_deeper"}})).await;
+    for secret in [SECRET.to_owned(), format!("{SECRET}/deeper")] {
+        root.put(&format!("rotation/definitions/{secret}"), json!({"field": "key", "pool": "by-hand"})).await;
+    }
+    let history = async |secret: &str| {
+        let (_, answer) = root.get(&format!("rotation/history/{secret}")).await;
+        answer["data"]["attempts"].as_array().unwrap().clone()
+    };
+    let abort = async |secret: &str| {
+        root.put(&format!("rotation/run/{secret}"), json!({})).await;
+        root.put(&format!("rotation/abort/{secret}"), json!({})).await;
+    };
+    abort(&format!("{SECRET}/deeper")).await;
+    for _ in 0..53 {
+        abort(SECRET).await;
+    }
+    let rows = history(SECRET).await;
+    assert_eq!(rows.len(), 50);
+    abort(SECRET).await;
+    let later = history(SECRET).await;
+    assert_eq!((later.len(), &later[1..]), (50, &rows[..49]), "the newest are kept");
+    assert_eq!(history(&format!("{SECRET}/deeper")).await.len(), 1, "another rotation's history is its own");
+}

@@ -47,6 +47,9 @@ impl AgentArgs {
             let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
             format!("{host}-{}", std::process::id())
         });
+        for folder in self.target_dir.iter().filter(|folder| !folder.is_dir()) {
+            note(&format!("turnlock: warning: the target folder {} does not exist", folder.display()));
+        }
         note(&format!("turnlock: the agent {name} is at work"));
         let agent = Agent::new(client, name, self.pool).writing_into(Folders::new(self.target_dir));
         let mut ended = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())

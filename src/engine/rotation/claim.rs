@@ -10,7 +10,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::report::member;
-use super::{Stored, definition_path, encode, ended_path, load, open_path};
+use super::{HISTORY, Stored, definition_path, encode, ended_path, load, open_path};
 use crate::barrier::{BarrierError, Changes, Record};
 use crate::engine::Call;
 use crate::engine::kv2::{Secrets, Which};
@@ -121,6 +121,7 @@ pub(super) async fn begin(
     let considered = Stored { considered: now, ..stored.clone() };
     changes.require(&call.mount.view, &definition_path(name), definition.revision);
     changes.put(&call.mount.view, &definition_path(name), &encode(&considered)?);
+    forget_the_oldest(call, name, &mut changes).await?;
     match open {
         Some((ended, record)) => {
             changes.require(&call.mount.view, &open_path(name), record.revision);
@@ -130,6 +131,18 @@ pub(super) async fn begin(
         None => changes.create(&call.mount.view, &open_path(name), &encode(&attempt)?),
     }
     won(call.parts.barrier.commit(changes).await, attempt)
+}
+
+/// Takes out of the history what is beyond [`HISTORY`]: one schedule must not fill the store. That there was a run is in the audit.
+async fn forget_the_oldest(call: &Call, name: &str, changes: &mut Changes) -> Result<(), Error> {
+    let folder = format!("ended/{name}/");
+    let ended = call.mount.view.list(&folder).await?;
+    // Names below are of other rotations.
+    let rows: Vec<_> = ended.iter().filter(|entry| !entry.ends_with('/')).collect();
+    for oldest in rows.iter().take(rows.len().saturating_sub(HISTORY - 1)) {
+        changes.delete(&call.mount.view, &format!("{folder}{oldest}"));
+    }
+    Ok(())
 }
 
 /// The claim on an attempt that is there; `None` when somebody else was first.

@@ -4,14 +4,11 @@ use serde_json::json;
 use turnlock_core::rotation::Attempt;
 
 use super::claim::{From, begin, commit, may_begin, refused, store};
-use super::{Stored, definition_path, encode, load, name, open_path, wake};
+use super::{HISTORY, Stored, definition_path, encode, load, name, open_path, wake};
 use crate::barrier::Changes;
 use crate::engine::Call;
 use crate::error::Error;
 use crate::response::Response;
-
-/// Most attempts that the history answers.
-const HISTORY: usize = 50;
 
 pub(super) async fn run(call: &Call) -> Result<Response, Error> {
     let name = name(call)?;
