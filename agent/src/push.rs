@@ -80,6 +80,12 @@ pub enum PushError {
     /// The file cannot be replaced.
     #[error("file cannot be replaced: {0}")]
     File(#[source] std::io::Error),
+    /// The reader of the file is not known.
+    #[error("pid_file is missing, cannot be read, or holds no process id")]
+    PidFile,
+    /// Somebody else names the reader of the file.
+    #[error("pid_file belongs to another user")]
+    PidOwner,
     /// The reader of the file cannot be signalled.
     #[error("reader of the file cannot be signalled")]
     Signal,
@@ -104,6 +110,8 @@ impl PushError {
             Self::NotOwned => Reason::NotOwned,
             Self::Occupied => Reason::Occupied,
             Self::Definition { .. } => Reason::Definition,
+            Self::PidFile => Reason::PidFile,
+            Self::PidOwner => Reason::PidOwner,
             Self::Signal => Reason::Signal,
             Self::File(error) => match error.kind() {
                 ErrorKind::NotFound | ErrorKind::NotADirectory => Reason::Missing,

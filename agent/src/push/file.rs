@@ -139,19 +139,23 @@ fn reader(folder: &Folder, pid_file: &Path) -> Result<Pid, PushError> {
     let path = folder.path().join(pid_file.file_name().ok_or(PushError::Definition { member: "pid_file" })?);
     // Not through a link, and never waiting for a pipe's other end.
     let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|_| PushError::Signal)?;
-    let owner = file.metadata().map_err(|_| PushError::Signal)?.uid();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|_| PushError::PidFile)?;
+    let owner = file.metadata().map_err(|_| PushError::PidFile)?.uid();
     let mut text = String::new();
-    file.take(64).read_to_string(&mut text).map_err(|_| PushError::Signal)?;
+    file.take(64).read_to_string(&mut text).map_err(|_| PushError::PidFile)?;
     // Greater than 1: zero and negative numbers mean groups, one is the system's first process.
     let pid = text.trim().parse::<i32>().ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
-    let pid = pid.ok_or(PushError::Signal)?;
+    let pid = pid.ok_or(PushError::PidFile)?;
     // Whoever else wrote it could have the agent signal any process that the agent may, not only his own.
     let of_process = || std::fs::metadata(format!("/proc/{}", pid.as_raw_nonzero())).ok().map(|process| process.uid());
-    if owner != 0 && owner != geteuid().as_raw() && of_process() != Some(owner) {
-        return Err(PushError::Signal);
+    if owner == 0 || owner == geteuid().as_raw() {
+        return Ok(pid);
     }
-    Ok(pid)
+    match of_process() {
+        Some(process) if process == owner => Ok(pid),
+        Some(_) => Err(PushError::PidOwner),
+        None => Err(PushError::Signal),
+    }
 }
 
 #[cfg(test)]
@@ -209,7 +213,7 @@ mod tests {
         target.replace(&Protected::copy_of(b"tlk_canary_signal"), &within(&folder)).unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&reader.wait().unwrap()), Some(15));
         std::fs::write(&pid_file, "-1").unwrap();
-        assert!(matches!(target.replace(&Protected::copy_of(b"x"), &within(&folder)), Err(PushError::Signal)));
+        assert!(matches!(target.replace(&Protected::copy_of(b"x"), &within(&folder)), Err(PushError::PidFile)));
     }
 
     #[test]
@@ -230,7 +234,7 @@ mod tests {
         let running = reader.try_wait().unwrap().is_none();
         reader.kill().unwrap();
         reader.wait().unwrap();
-        assert!(matches!(refused, Err(PushError::Signal)));
+        assert!(matches!(refused, Err(PushError::PidOwner)));
         assert!(running);
     }
 
@@ -257,7 +261,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, pid_file) = (folder.path().join("key"), folder.path().join("pid"));
         let target = FileTarget::parse(path.to_str().unwrap(), "600", pid_file.to_str(), None, false).unwrap();
-        assert!(matches!(target.reach(&within(&folder)), Err(PushError::Signal)));
+        assert!(matches!(target.reach(&within(&folder)), Err(PushError::PidFile)));
         let mut reader = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         std::fs::write(&pid_file, reader.id().to_string()).unwrap();
         let found = target.reach(&within(&folder));

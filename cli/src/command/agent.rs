@@ -19,9 +19,10 @@ Examples:
   turnlock agent -pool=dmz -name=edge-1   and on those of one network zone
   turnlock agent -target-dir=/run/app     and on those that replace a file there
 
-The agent's token needs `update` on rotation/claim and rotation/report/*. An agent that is stopped in the middle of an
-attempt loses its claim after 30 seconds; another one then goes on where it stood. Between runs it rests until the next one
-is due, and for 30 seconds at most: so long may it take until it learns of a run by hand or of a change.")]
+The agent's token needs `update` on rotation/claim and rotation/report/*. An agent that is stopped
+in the middle of an attempt loses its claim after 30 seconds; another one then goes on where it
+stood. Between runs it rests until the next one is due, and for 30 seconds at most: so long may it
+take until it learns of a run by hand or of a change.")]
 pub(crate) struct AgentArgs {
     /// Work also on rotations of this pool
     #[arg(long, value_name = "NAME", default_value = "")]

@@ -36,7 +36,7 @@ enum Verb {
     /// Show a rotation, without signing keys
     #[command(after_help = "Examples:\n  turnlock rotate get secret/app/api-key")]
     Get(Name),
-    /// List the secrets that are rotated
+    /// List the secrets that have a rotation
     #[command(after_help = "Examples:\n  turnlock rotate list\n  turnlock rotate list secret/app")]
     List {
         /// Only below this folder

@@ -55,8 +55,14 @@ pub enum Reason {
     /// The file cannot be written for a reason that is not in this list.
     #[error("the system refused to write it; the agent's log has the cause")]
     System,
-    /// Nobody can be told of the file.
-    #[error("its pid_file is missing, names no process that the agent may signal, or belongs to another user")]
+    /// It is not known whom to tell of the file.
+    #[error("its pid_file is missing, cannot be read by the agent, or holds no process id")]
+    PidFile,
+    /// Anybody could have written whom to tell.
+    #[error("its pid_file belongs neither to root, nor to the agent's user, nor to that of the process")]
+    PidOwner,
+    /// The reader of the file cannot be told.
+    #[error("the process that its pid_file names does not run, or may not be signalled by the agent")]
     Signal,
     /// Not a target: the secret itself.
     #[error("the secret, its mount or the version that was made is gone, or it cannot take the value")]
@@ -73,9 +79,14 @@ impl Reason {
             Self::Unreachable => Failure::Unreachable,
             Self::Answered { .. } => Failure::Refused,
             Self::Malformed => Failure::Malformed,
-            Self::Missing | Self::Forbidden | Self::ReadOnly | Self::Full | Self::System | Self::Signal => {
-                Failure::Local
-            }
+            Self::Missing
+            | Self::Forbidden
+            | Self::ReadOnly
+            | Self::Full
+            | Self::System
+            | Self::PidFile
+            | Self::PidOwner
+            | Self::Signal => Failure::Local,
             Self::Address
             | Self::Authority
             | Self::Folder

@@ -26,16 +26,20 @@ Examples:
   turnlock rotate set secret/app/api-key -field=key -prefix=app_ -targets=@targets.json
   turnlock rotate set secret/app/api-key -no-targets
 
-What is not named stays as it was; -no-schedule and -no-targets take away. A list of targets takes the place of the one
-before. Targets are a JSON list:
+What is not named stays as it was; -no-schedule and -no-targets take away. A list of targets
+takes the place of the one before. Targets are a JSON list:
   [{\"name\": \"app\", \"type\": \"webhook\", \"url\": \"https://app.example/new-key\", \"signing_key\": \"…\"},
    {\"name\": \"file\", \"type\": \"file\", \"path\": \"/run/app/key\", \"pid_file\": \"/run/app/pid\"}]
-A file, a ca_file and plain HTTP lie on the agent's machine: a token that names one needs `sudo` on the definition. A file
-and a pid_file lie in a folder that the agent was given: `turnlock agent -target-dir=/run/app`, or in the server's
-configuration agent { target_dirs = [\"/run/app\"] }. Elsewhere the attempt ends as misconfigured.
-A pid_file belongs to root, to the user of the agent or to that of the process; another signals nobody.
-Before a version is made, every target is looked at: a folder that is missing, a webhook that does not answer (it is asked
-with OPTIONS) or a reader that does not run stops the attempt, which has changed nothing then and is tried again.")]
+A file takes mode (\"0600\"), signal (\"HUP\") and adopt besides, a webhook ca_file. A file, a
+ca_file and plain HTTP lie on the agent's machine: a token that names one needs `sudo` on the
+definition. A file and a pid_file lie in a folder that the agent was given, by
+`turnlock agent -target-dir=/run/app` or in the server's configuration by
+agent { target_dirs = [\"/run/app\"] }. A pid_file belongs to root, to the user of the agent or
+to that of the process.
+
+Before a version is made, every target is looked at: a folder that is missing, a webhook that
+does not answer (it is asked with OPTIONS) or a reader that does not run stops the attempt, which
+has changed nothing then and is tried again.")]
 pub(super) struct SetArgs {
     #[command(flatten)]
     name: Name,
