@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
@@ -13,7 +14,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use turnlock_core::finding::{Filter, FilterReply};
 
-use crate::harness::{Api, Instance, rounds, text};
+use crate::harness::{Api, Instance, free_port, rounds, text, wait_for};
 
 /// All that a scanner needs, and no right to read.
 const SCANNER: &str = r#"
@@ -75,6 +76,8 @@ impl Numbers {
 struct Recorder {
     address: String,
     requests: Arc<Mutex<Vec<u8>>>,
+    /// Connections that the server has closed.
+    closed: Arc<AtomicUsize>,
 }
 
 impl Recorder {
@@ -84,16 +87,22 @@ impl Recorder {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::<Mutex<Vec<u8>>>::default();
         let record = Arc::clone(&requests);
+        let closed = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&closed);
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
                 let (back, to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
                 let record = Arc::clone(&record);
                 std::thread::spawn(move || copy(client, server, Some(&record)));
-                std::thread::spawn(move || copy(back, to, None));
+                let count = Arc::clone(&count);
+                std::thread::spawn(move || {
+                    copy(back, to, None);
+                    count.fetch_add(1, Ordering::SeqCst);
+                });
             }
         });
-        Self { address, requests }
+        Self { address, requests, closed }
     }
 }
 
@@ -127,6 +136,34 @@ fn revealed<'a>(bytes: &[u8], values: &'a [String]) -> Option<&'a str> {
         let known = forms.get(bytes[at..].first_chunk::<8>()?)?;
         known.iter().find(|(form, _)| bytes[at..].starts_with(form)).map(|(_, value)| *value)
     })
+}
+
+/// A scan that reads for longer than the server keeps an idle connection asks over another one. It once took the connection for
+/// alive, because nobody looked at it meanwhile, and the confirmation was lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_that_took_longer_than_the_server_waits_is_confirmed() {
+    let port = free_port();
+    let listener = format!(
+        "listener \"tcp\" {{\n address = \"127.0.0.1:{port}\"\n tls_disable = true\n http_read_header_timeout = \"1s\"\n}}"
+    );
+    let instance = Instance::start_with(&listener).await;
+    put(&instance, "sys/mounts/secret", json!({"type": "kv", "options": {"version": "2"}})).await;
+    let value = Numbers(7).password();
+    put(&instance, "secret/data/app", json!({"data": {"password": value}})).await;
+    let scanner = holder_of(&instance, "scanner", SCANNER).await;
+    let recorder = Recorder::before(port);
+    let mut command = instance.command(scanner.token());
+    command.env("VAULT_ADDR", &recorder.address).args(["scan", "--store", "--format", "turnlock-json", "stdin"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("the server to close the connection that fetched the filter", async || {
+        (recorder.closed.load(Ordering::SeqCst) > 0).then_some(())
+    })
+    .await;
+    child.stdin.take().unwrap().write_all(format!("password = \"{value}\"\n").as_bytes()).unwrap();
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["findings"][0]["live_secret"]["path"], "secret/app", "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,7 +22,8 @@ pub(crate) struct LiveStore {
 impl LiveStore {
     /// The server behind `client`; nothing is asked yet.
     pub(crate) fn new(client: Client) -> Result<Self, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        // Its thread looks at the connections while the scan reads: what the server closes meanwhile is used no more.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| Failure::file("the runtime cannot start", &error))?;
         Ok(Self { client, runtime: Arc::new(Mutex::new(runtime)) })
     }
