@@ -15,11 +15,18 @@ use crate::{text, windows};
 /// The rules that are believed in binary content, by their certainty: what looks like a password there is not one.
 const MIN_BINARY_CERTAINTY: f32 = 0.8;
 
+/// So many hits are kept of one file, an archive as one.
+const MAX_HITS: usize = 10_000;
+
+/// So many bytes of its texts.
+const MAX_KEPT_BYTES: usize = 64 << 20;
+
 /// What was found in a file, and what of it could not be read.
 #[derive(Debug, Default)]
 pub(crate) struct Content {
     /// The places name files within an archive.
     pub(crate) inspection: Inspection,
+    kept_bytes: usize,
     is_archive: bool,
     unpacked: u64,
     binary: u64,
@@ -28,12 +35,31 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    /// Notes that the text `name` holds something compressed of which not all was read, if it `is_cut`.
-    fn cut(&mut self, name: &str, is_cut: bool) {
-        let omission = (name.to_owned(), Why::ExpandsWithin);
-        if is_cut && self.omissions.last() != Some(&omission) {
-            self.omissions.push(omission);
+    /// Notes what of the text `name` was not read or not kept, each once.
+    fn cut(&mut self, name: &str, gaps: Vec<Why>) {
+        for why in gaps {
+            if !self.omissions.iter().rev().take(2).any(|known| known.0 == name && known.1 == why) {
+                self.omissions.push((name.to_owned(), why));
+            }
         }
+    }
+
+    /// Adds what was found in the text `name`, as far as it can be kept of one file.
+    fn add(&mut self, name: &str, inspection: Inspection) {
+        let Inspection { sightings, candidates, mut gaps, .. } = inspection;
+        let room = MAX_HITS.saturating_sub(self.inspection.sightings.len());
+        let before = sightings.len();
+        for sighting in sightings.into_iter().take(room) {
+            self.kept_bytes += sighting.kept_bytes();
+            if self.kept_bytes <= MAX_KEPT_BYTES {
+                self.inspection.sightings.push(sighting);
+            }
+        }
+        if before > room || self.kept_bytes > MAX_KEPT_BYTES {
+            gaps.push(Why::TooManyHits { limit: self.inspection.sightings.len() as u64 });
+        }
+        self.inspection.candidates.extend(candidates);
+        self.cut(name, gaps);
     }
 
     /// Counts this as the file `name`.
@@ -70,10 +96,7 @@ impl Scanner {
         let mut content = Content::default();
         let inspector = self.inspector();
         let bytes = windows::each(reader, |window| {
-            let Inspection { sightings, candidates, is_cut, .. } = inspector.look_at(window, confirmed);
-            content.cut("", is_cut);
-            content.inspection.sightings.extend(sightings);
-            content.inspection.candidates.extend(candidates);
+            content.add("", inspector.look_at(window, confirmed));
         })?;
         Ok((content, bytes))
     }
@@ -106,7 +129,7 @@ struct Looking<'l> {
 
 impl Looking<'_> {
     fn look(&mut self, name: &str, bytes: &[u8]) {
-        let Inspection { mut sightings, candidates, is_cut, .. } = match text::of(bytes) {
+        let mut inspection = match text::of(bytes) {
             Some(text) => self.inspector.look(&text, None, self.confirmed),
             None => {
                 self.content.binary += 1;
@@ -115,10 +138,8 @@ impl Looking<'_> {
                 found
             }
         };
-        self.content.cut(name, is_cut);
-        sightings.iter_mut().for_each(|sighting| name.clone_into(&mut sighting.place.file));
-        self.content.inspection.sightings.extend(sightings);
-        self.content.inspection.candidates.extend(candidates);
+        inspection.sightings.iter_mut().for_each(|sighting| name.clone_into(&mut sighting.place.file));
+        self.content.add(name, inspection);
     }
 }
 

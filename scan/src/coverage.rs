@@ -75,6 +75,15 @@ pub enum Why {
     /// A text with compressed data in base64 or the like that expands to more than one of its size honestly would.
     #[error("what is compressed within the text expands to too much")]
     ExpandsWithin,
+    /// Texts with compressed data in base64 or the like that expand to too much in all.
+    #[error("what is compressed within texts expands to too much in all")]
+    ExpandsInAll,
+    /// More hits than are kept of one text, or in all.
+    #[error("more than {limit} hits, of which the rest is not told")]
+    TooManyHits {
+        /// The limit.
+        limit: u64,
+    },
     /// An archive within more archives than are opened.
     #[error("more than {limit} archives in one another")]
     TooDeep {

@@ -7,6 +7,7 @@ mod runs;
 
 use std::ops::Range;
 
+use crate::bounds::Bounds;
 use crate::text;
 use packed::Room;
 
@@ -92,7 +93,7 @@ impl Layer {
     /// Takes one notation off whatever `text` holds. `None`: there is nothing to decode.
     ///
     /// The result is no longer than `text`, but for what was compressed in it, which takes of `room`.
-    fn of(text: &[u8], room: &mut Room) -> Option<Self> {
+    fn of(text: &[u8], room: &mut Room<'_>) -> Option<Self> {
         let found = find(text, room);
         if found.is_empty() {
             return None;
@@ -150,9 +151,9 @@ impl Layer {
 
 /// `text` with one notation after another taken off, at most `depth` of them; and whether what is compressed in it expands to
 /// too much, so that a part of it is missing.
-pub(crate) fn layers(text: &[u8], depth: usize) -> (Vec<Layer>, bool) {
+pub(crate) fn layers(text: &[u8], depth: usize, bounds: &Bounds) -> (Vec<Layer>, bool) {
     let mut layers: Vec<Layer> = Vec::new();
-    let mut room = Room::of(text);
+    let mut room = Room::of(text, bounds);
     while layers.len() < depth {
         let Some(layer) = Layer::of(layers.last().map_or(text, |layer| &layer.text), &mut room) else { break };
         layers.push(layer);
@@ -177,7 +178,7 @@ pub(crate) fn trail(layers: &[Layer], span: &Range<usize>) -> Option<(Vec<Range<
 }
 
 /// What can be decoded in `text`, in order; none overlap.
-fn find(text: &[u8], room: &mut Room) -> Vec<Encoded> {
+fn find(text: &[u8], room: &mut Room<'_>) -> Vec<Encoded> {
     let mut found = Vec::new();
     let mut escapes = escapes::find(text).into_iter().peekable();
     let mut before = None;

@@ -74,7 +74,8 @@ pub(crate) fn scan(scanner: &Scanner, repository: &Repository) -> Result<(Vec<Fi
     let (findings, coverage, memory) = again.unwrap_or_else(|| scan_whole(scanner, repository));
     // What was not seen may be there next time, and belong to what was. Too large stays too large and is said again.
     let is_whole = coverage.omitted == memory.missed as u64
-        && coverage.omissions.iter().all(|omission| matches!(omission.why, Why::TooLarge { .. }));
+        && coverage.omissions.iter().all(|omission| matches!(omission.why, Why::TooLarge { .. }))
+        && scanner.bounds.gaps().is_empty();
     if let Some(file) = file.filter(|_| is_whole) {
         file.save(memory);
     }

@@ -9,15 +9,20 @@ use zeroize::Zeroizing;
 
 use crate::allow;
 use crate::archive;
+use crate::bounds::Bounds;
+use crate::coverage::Why;
 use crate::decode::{self, Decoding, Layer};
 use crate::entropy;
 use crate::lookup::StoreLookup;
-use crate::ruleset::{Hit, Ruleset};
+use crate::ruleset::{Hit, Hits, Ruleset};
 use crate::text;
 use crate::windows::Window;
 
 /// Longest match that a finding carries whole; of a longer one the start.
 const MAX_MATCH_BYTES: usize = 16 << 10;
+
+/// Bytes that the hits of one text may hold of it: each holds its line, which may be long.
+const MAX_KEPT_BYTES: usize = 32 << 20;
 
 /// What one text holds.
 #[derive(Debug, Default)]
@@ -27,8 +32,8 @@ pub(crate) struct Inspection {
     pub(crate) candidates: HashSet<Fingerprint>,
     /// Whether what was found depends on more than few bytes around it.
     pub(crate) beyond: bool,
-    /// Whether something compressed in it expands to more than is read.
-    pub(crate) is_cut: bool,
+    /// What of it was not read, or not kept.
+    pub(crate) gaps: Vec<Why>,
 }
 
 impl Inspection {
@@ -100,6 +105,11 @@ impl Sighting {
         }
     }
 
+    /// Bytes that it holds of the text.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.matched.expose().len() + self.secret.expose().len() + self.lines.expose().len()
+    }
+
     /// Tells the credential from others of the same rule, and from the same one elsewhere in an archive.
     pub(crate) fn identity(&self, key: &FingerprintKey) -> Fingerprint {
         let inner = self.place.file.as_bytes();
@@ -116,6 +126,7 @@ impl Sighting {
 pub(crate) struct Inspector<'a> {
     pub(crate) rules: &'a Ruleset,
     pub(crate) lookup: Option<&'a StoreLookup>,
+    pub(crate) bounds: &'a Bounds,
     /// Whether comments in the text may allow what it holds.
     pub(crate) comments: bool,
     /// How many notations are taken off one another.
@@ -151,16 +162,24 @@ impl Inspector<'_> {
 
     /// Applies the rules, and collects what the store has to be asked about.
     fn inspect(&self, text: &[u8], source: Option<&[u8]>) -> Inspection {
-        let (hits, beyond) = self.rules.hits(text, |span| self.is_allowed(text, span));
-        let sightings = hits
+        let Hits { list, beyond, is_full } = self.rules.hits(text, |span| self.is_allowed(text, span));
+        let found = list.len();
+        let mut kept = 0;
+        let sightings: Vec<Sighting> = list
             .into_iter()
             .map(|hit| {
                 let (place, span) = (source.map(|source| text::place(source, &hit.span)), hit.secret.clone());
                 Sighting::of_rule(text, hit, place, span, Decoding::default())
             })
+            .take_while(|sighting| {
+                kept += sighting.kept_bytes();
+                kept <= MAX_KEPT_BYTES
+            })
             .collect();
+        let limit = sightings.len() as u64;
+        let gaps = if is_full || sightings.len() < found { vec![Why::TooManyHits { limit }] } else { Vec::new() };
         let candidates = self.lookup.map(|lookup| lookup.candidates(text)).unwrap_or_default();
-        let mut inspection = Inspection { sightings, candidates, beyond, is_cut: false };
+        let mut inspection = Inspection { sightings, candidates, beyond, gaps };
         self.inspect_encoded(text, source, &mut inspection);
         inspection
     }
@@ -191,8 +210,8 @@ impl Inspector<'_> {
         let plain = inspection.sightings.iter().enumerate();
         let mut levels = vec![Level(plain.map(|(index, seen)| (seen.span.clone(), seen.certainty, index)).collect())];
         let mut gone = HashSet::new();
-        let (layers, is_cut) = decode::layers(text, self.decode_depth);
-        inspection.is_cut = is_cut;
+        let (layers, is_cut) = decode::layers(text, self.decode_depth, self.bounds);
+        inspection.gaps.extend(is_cut.then_some(Why::ExpandsWithin));
         // What is written in another notation may go on for many lines.
         inspection.beyond |= is_cut || !layers.is_empty();
         for (layers, layer) in each_with_those_below(&layers) {
@@ -202,7 +221,7 @@ impl Inspector<'_> {
                     || decode::trail(layers, span)
                         .is_some_and(|(trail, _)| trail.last().is_some_and(|whole| self.is_allowed(text, whole)))
             };
-            for hit in self.rules.hits(&layer.text, excused).0 {
+            for hit in self.rules.hits(&layer.text, excused).list {
                 let Some((trail, decoding)) = decode::trail(layers, &hit.span) else { continue };
                 let Some((secrets, _)) = decode::trail(layers, &hit.secret) else { continue };
                 let (Some(whole), Some(secret)) = (trail.last(), secrets.last()) else { continue };
@@ -233,7 +252,7 @@ impl Inspector<'_> {
         sightings: &mut Vec<Sighting>,
     ) {
         let Some(lookup) = self.lookup else { return };
-        let (layers, _) = decode::layers(text, self.decode_depth);
+        let (layers, _) = decode::layers(text, self.decode_depth, self.bounds);
         for (layers, layer) in each_with_those_below(&layers) {
             for (span, live) in lookup.locate(&layer.text, confirmed) {
                 let Some((trail, decoding)) = decode::trail(layers, &span) else { continue };

@@ -26,6 +26,7 @@ pub mod archive;
 mod assigned;
 pub mod baseline;
 mod bech32;
+mod bounds;
 #[allow(dead_code, reason = "the samples are for the tests")]
 mod catalogue;
 mod changes;

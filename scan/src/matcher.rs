@@ -52,6 +52,15 @@ pub struct Hit {
     pub tag: Option<&'static str>,
 }
 
+/// What was found in a text.
+pub(crate) struct Found {
+    pub(crate) hits: Vec<Hit>,
+    /// Whether a rule with a reach of its own was tried. If none was, matches depend on few bytes around them.
+    pub(crate) beyond: bool,
+    /// Whether there were more than are told apart.
+    pub(crate) is_full: bool,
+}
+
 impl Matcher {
     /// Prepares `rules`.
     pub fn new(rules: Vec<Rule>) -> Self {
@@ -74,11 +83,11 @@ impl Matcher {
 
     /// The credentials in `text`, in order of their place; no two overlap. Equal texts give equal answers.
     pub fn hits(&self, text: &[u8]) -> Vec<Hit> {
-        self.hits_and_reach(text).0
+        self.find(text).hits
     }
 
-    /// The same, and whether a rule with a reach of its own was tried. If none was, matches depend on few bytes around them.
-    pub(crate) fn hits_and_reach(&self, text: &[u8]) -> (Vec<Hit>, bool) {
+    /// The same, with what the scan of other texts has to know of it.
+    pub(crate) fn find(&self, text: &[u8]) -> Found {
         let (mut hits, mut beyond) = (Vec::new(), false);
         for (index, window) in self.prefilter.windows(&self.rules, text) {
             if let Some(rule) = self.rules.get(index) {
@@ -86,8 +95,9 @@ impl Matcher {
                 apply(index, rule, text, window, &mut hits);
             }
         }
+        let is_full = hits.len() >= MAX_HITS;
         hits.retain(|hit| !self.lacks_format(text, hit));
-        (self.settle(hits), beyond)
+        Found { hits: self.settle(hits), beyond, is_full }
     }
 
     /// Whether only the name speaks for `hit`, but a format is known that its value should have. A hit of the rule for

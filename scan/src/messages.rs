@@ -110,7 +110,7 @@ pub(crate) fn report(
             continue;
         };
         let rank = (is_unreachable(id), seconds, *id);
-        let sightings = content.inspection.sightings.iter();
+        let sightings = content.inspection.sightings.iter().filter(|seen| scanner.bounds.keep(seen));
         said.extend(sightings.map(|seen| (rank, inspector.finding(seen, &file, Some(mark.clone())))));
     }
     said.sort_by_key(|(rank, _)| *rank);

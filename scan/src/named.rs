@@ -56,6 +56,7 @@ pub(crate) fn report(
     confirmed: &HashMap<Fingerprint, LiveSecret>,
     coverage: &mut Coverage,
 ) -> Vec<Finding> {
+    scanner.bounds.renew_unpacked();
     let shared = repository.clone().into_sync();
     let of_one_blob: Vec<&[Appearance]> = appearances.chunk_by(|a, b| a.blob == b.blob).collect();
     let read: Vec<_> = of_one_blob
@@ -110,7 +111,7 @@ fn findings(scanner: &Scanner, seen: &Seen, appearances: &[Appearance], sighting
         for mark in marks {
             let first =
                 numbered.iter().filter(|(number, _)| number == mark).min_by_key(|(_, seen)| seen.place.start_line);
-            if let Some((_, sighting)) = first {
+            if let Some((_, sighting)) = first.filter(|(_, sighting)| scanner.bounds.keep(sighting)) {
                 findings.push(inspector.finding(sighting, &origin.file, origin.commit.clone()));
             }
         }

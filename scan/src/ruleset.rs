@@ -53,6 +53,16 @@ pub(crate) struct Hit {
     pub(crate) tag: Option<&'static str>,
 }
 
+/// The hits of a text.
+#[derive(Debug)]
+pub(crate) struct Hits {
+    pub(crate) list: Vec<Hit>,
+    /// Whether more than few bytes around each hit counted: a rule of a configuration sees the whole text.
+    pub(crate) beyond: bool,
+    /// Whether there were more than are told apart.
+    pub(crate) is_full: bool,
+}
+
 impl Ruleset {
     /// Puts `config` over `catalogue`, and says what in it had no effect.
     ///
@@ -107,12 +117,11 @@ impl Ruleset {
     }
 
     /// What the rules find in `text`. `excused` says of the bytes of a match whether the text
-    /// itself allows them. Also whether more than few bytes around each hit counted: a rule of a configuration sees the whole
-    /// text.
-    pub(crate) fn hits(&self, text: &[u8], excused: impl Fn(&Range<usize>) -> bool) -> (Vec<Hit>, bool) {
+    /// itself allows them.
+    pub(crate) fn hits(&self, text: &[u8], excused: impl Fn(&Range<usize>) -> bool) -> Hits {
         let offset = self.matcher.rules().len();
-        let (built_in, beyond) = self.matcher.hits_and_reach(text);
-        let built_in = built_in.into_iter().map(|hit| Hit {
+        let found = self.matcher.find(text);
+        let built_in = found.hits.into_iter().map(|hit| Hit {
             rule: hit.rule,
             place: text::place(text, &hit.span),
             span: hit.span,
@@ -138,7 +147,7 @@ impl Ruleset {
             self.join(text, &mut hits);
         }
         hits.retain(|hit| self.is_reported(hit.rule));
-        (hits, beyond || self.custom.reads_texts())
+        Hits { list: hits, beyond: found.beyond || self.custom.reads_texts(), is_full: found.is_full }
     }
 
     /// The rules that come with the program, as far as the configuration leaves them.

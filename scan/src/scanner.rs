@@ -9,6 +9,7 @@ use std::time::Instant;
 use turnlock_core::finding::{Finding, Fingerprint, LiveSecret};
 
 use crate::baseline::Baseline;
+use crate::bounds::Bounds;
 use crate::config::{Config, ConfigError};
 use crate::coverage::{Coverage, Why};
 use crate::excuses::Excuses;
@@ -43,6 +44,10 @@ pub struct Options {
     /// Larger files and blobs are not read but named as omissions. An archive among the files may be larger, what lies in
     /// it may not.
     pub max_bytes: u64,
+    /// So many bytes may come out of what is compressed within the texts of one scan, in base64 and the like.
+    pub unpacked_bytes: u64,
+    /// So many hits are kept in all; what is beyond is an omission.
+    pub max_hits: u64,
     /// Findings that shall not be reported. Ignore files at the top of what is scanned are added to it.
     pub ignore: IgnoreList,
     /// Findings of an earlier report.
@@ -93,6 +98,12 @@ pub enum Phase {
 /// Largest file or blob that is read unless told otherwise.
 pub const DEFAULT_MAX_BYTES: u64 = 64 << 20;
 
+/// So many bytes may come out of compressed data within texts unless told otherwise.
+pub const DEFAULT_UNPACKED_BYTES: u64 = 1 << 30;
+
+/// So many hits are kept unless told otherwise.
+pub const DEFAULT_MAX_HITS: u64 = 100_000;
+
 impl Options {
     /// The rules that come with the crate, ignore files and comments honoured, no store.
     pub fn usual() -> Self {
@@ -106,6 +117,8 @@ impl Options {
             decode_depth: decode::DEFAULT_DEPTH,
             archive_depth: archive::DEFAULT_DEPTH,
             max_bytes: DEFAULT_MAX_BYTES,
+            unpacked_bytes: DEFAULT_UNPACKED_BYTES,
+            max_hits: DEFAULT_MAX_HITS,
             ignore: IgnoreList::default(),
             baseline: Baseline::default(),
             leave_out: Vec::new(),
@@ -183,6 +196,7 @@ pub enum ScanError {
 pub struct Scanner {
     pub(crate) options: Options,
     pub(crate) rules: Ruleset,
+    pub(crate) bounds: Bounds,
     /// All that a configuration changes, as a text by which two of them are told apart.
     pub(crate) config: String,
     warnings: Vec<String>,
@@ -194,7 +208,8 @@ impl Scanner {
         let config = format!("{:?} {:?}", options.config, options.only_rules);
         let (rules, warnings) =
             Ruleset::new(std::mem::take(&mut options.rules), std::mem::take(&mut options.config), &options.only_rules)?;
-        Ok(Self { options, rules, config, warnings })
+        let bounds = Bounds::new(options.unpacked_bytes, options.max_hits);
+        Ok(Self { options, rules, bounds, config, warnings })
     }
 
     /// What the configuration says without effect.
@@ -339,6 +354,7 @@ impl Scanner {
         Inspector {
             rules: &self.rules,
             lookup: self.options.lookup.as_ref(),
+            bounds: &self.bounds,
             comments: self.options.honour_comments,
             decode_depth: self.options.decode_depth,
         }
@@ -372,7 +388,11 @@ impl Scanner {
         Excuses::at(self, top, Path::new(""))
     }
 
-    fn report(&self, findings: Vec<Finding>, coverage: Coverage, excuses: &Excuses) -> Report {
+    fn report(&self, findings: Vec<Finding>, mut coverage: Coverage, excuses: &Excuses) -> Report {
+        for why in self.bounds.gaps() {
+            coverage.omit("the scan as a whole", why);
+        }
+        self.bounds.renew();
         excuses.report(self, findings, coverage)
     }
 }

@@ -1,6 +1,7 @@
 //! What a scan has seen, by number: a history shows the same credential in thousands of versions, which are told from
 //! each other long after their texts are gone. Holds fingerprints, no values.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -20,11 +21,16 @@ pub(crate) enum Mark {
 pub(crate) struct Seen(Mutex<HashMap<Mark, u32>>);
 
 impl Seen {
-    /// The number of `mark`.
-    pub(crate) fn number(&self, mark: Mark) -> u32 {
+    /// The number of `mark`; `None` when it is new and there are `most` already.
+    pub(crate) fn number(&self, mark: Mark, most: u64) -> Option<u32> {
         let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = u32::try_from(marks.len()).unwrap_or(u32::MAX);
-        *marks.entry(mark).or_insert(next)
+        let next = u32::try_from(marks.len()).ok()?;
+        let is_full = marks.len() as u64 >= most;
+        match marks.entry(mark) {
+            Entry::Occupied(known) => Some(*known.get()),
+            Entry::Vacant(_) if is_full => None,
+            Entry::Vacant(new) => Some(*new.insert(next)),
+        }
     }
 
     /// The number of `mark`, if it was seen.

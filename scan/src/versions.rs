@@ -89,9 +89,9 @@ impl<'a> Versions<'a> {
         {
             return (spots, true);
         }
-        let (beyond, is_cut) = self.match_lines(bytes, 0..bytes.len(), &mut spots);
-        if is_cut {
-            coverage.omit(format!("blob {id}"), Why::ExpandsWithin);
+        let (beyond, gaps) = self.match_lines(bytes, 0..bytes.len(), &mut spots);
+        for why in gaps {
+            coverage.omit(format!("blob {id}"), why);
         }
         (spots, !beyond)
     }
@@ -119,9 +119,9 @@ impl<'a> Versions<'a> {
 
     /// Matches whole lines of `text`. Whether a rule looks further than matches usually depend on their surroundings,
     /// as it does wherever something is encoded; and whether not all of that was read.
-    fn match_lines(&self, text: &[u8], lines: Range<usize>, spots: &mut Vec<Spot>) -> (bool, bool) {
+    fn match_lines(&self, text: &[u8], lines: Range<usize>, spots: &mut Vec<Spot>) -> (bool, Vec<Why>) {
         if lines.is_empty() {
-            return (false, false);
+            return (false, Vec::new());
         }
         let line_before = lines.start.saturating_sub(1).min(lines.start.saturating_sub(BEFORE_BYTES));
         let context = text::line_bounds(text, &(line_before..lines.end.saturating_add(AFTER_BYTES).min(text.len())));
@@ -132,7 +132,7 @@ impl<'a> Versions<'a> {
             let span = context.start + span.start..context.start + span.end;
             lines.contains(&span.start).then_some(span)
         });
-        (inspection.beyond, inspection.is_cut)
+        (inspection.beyond, inspection.gaps)
     }
 
     /// Adds what was found to `spots`, at the lines that `place` gives; what it gives none for belongs to others.
@@ -146,12 +146,16 @@ impl<'a> Versions<'a> {
         let before = spots.len();
         for sighting in &inspection.sightings {
             if let (Some(rule), Some(span)) = (sighting.rule, place(&sighting.span)) {
-                let mark = self.seen.number(Mark::Hit(rule, sighting.identity(&self.identity)));
+                let mark = Mark::Hit(rule, sighting.identity(&self.identity));
+                let Some(mark) = self.seen.number(mark, self.scanner.options.max_hits) else {
+                    self.scanner.bounds.fill();
+                    continue;
+                };
                 spots.push(Spot { start: span.start, end: span.end, mark });
             }
         }
         for candidate in &inspection.candidates {
-            let mark = self.seen.number(Mark::Candidate(*candidate));
+            let Some(mark) = self.seen.number(Mark::Candidate(*candidate), u64::MAX) else { continue };
             spots.push(Spot { start: lines.start, end: lines.end, mark });
         }
         if let Some(new) = spots.get_mut(before..) {

@@ -51,7 +51,10 @@ pub(crate) fn scan(scanner: &Scanner, root: &Path, shown: &Path) -> Result<(Vec<
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             let bytes = bytes.fetch_add(read.as_ref().map_or(0, |(_, bytes)| *bytes), Ordering::Relaxed);
             scanner.progress(Progress { phase: Phase::Tree, done, total, bytes });
-            read.map(|(content, _)| content)
+            read.map(|(mut content, _)| {
+                content.inspection.sightings.retain(|sighting| scanner.bounds.keep(sighting));
+                content
+            })
         })
         .collect();
 

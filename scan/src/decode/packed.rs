@@ -5,6 +5,7 @@ use std::io::Read as _;
 use flate2::read::ZlibDecoder;
 
 use crate::archive::{self, Format};
+use crate::bounds::Bounds;
 
 /// Most bytes that all the compressed data in one text may expand to: a text made to harm says very much in few letters.
 const MAX_BYTES: usize = 8 << 20;
@@ -17,15 +18,18 @@ const RATIO: usize = 16;
 
 /// What may still come out of the compressed data in one text, in all notations together.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct Room<'b> {
     bytes: usize,
+    /// What may come out of all texts.
+    bounds: &'b Bounds,
     /// Whether something would have needed more.
     pub(super) is_exceeded: bool,
 }
 
-impl Room {
-    pub(super) fn of(text: &[u8]) -> Self {
-        Self { bytes: text.len().saturating_mul(RATIO).saturating_add(FLOOR_BYTES).min(MAX_BYTES), is_exceeded: false }
+impl<'b> Room<'b> {
+    pub(super) fn of(text: &[u8], bounds: &'b Bounds) -> Self {
+        let bytes = text.len().saturating_mul(RATIO).saturating_add(FLOOR_BYTES).min(MAX_BYTES);
+        Self { bytes, bounds, is_exceeded: false }
     }
 }
 
@@ -40,9 +44,11 @@ fn is_zlib(head: &[u8]) -> bool {
 }
 
 /// What compressed data says, as far as `room` goes, which becomes less.
-pub(super) fn unpack(bytes: &[u8], room: &mut Room) -> Vec<u8> {
+pub(super) fn unpack(bytes: &[u8], room: &mut Room<'_>) -> Vec<u8> {
+    let in_all = usize::try_from(room.bounds.unpackable()).unwrap_or(usize::MAX);
+    let most = room.bytes.min(in_all);
     // One byte more tells that there is more.
-    let limit = room.bytes + 1;
+    let limit = most + 1;
     let mut unpacked = if is_zlib(bytes) {
         let mut unpacked = Vec::new();
         // Damage ends it, and what was read stays.
@@ -51,8 +57,10 @@ pub(super) fn unpack(bytes: &[u8], room: &mut Room) -> Vec<u8> {
     } else {
         archive::unpacked(bytes, limit)
     };
-    room.is_exceeded |= unpacked.len() > room.bytes;
-    unpacked.truncate(room.bytes);
+    let is_cut = unpacked.len() > most;
+    room.is_exceeded |= is_cut && room.bytes <= in_all;
+    unpacked.truncate(most);
     room.bytes -= unpacked.len();
+    room.bounds.unpack(unpacked.len() as u64, is_cut && in_all < room.bytes + unpacked.len());
     unpacked
 }

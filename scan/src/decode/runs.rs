@@ -26,7 +26,7 @@ const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIEN
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// Calls `visit` with each run of `text` that says something readable, in order.
-pub(super) fn each(text: &[u8], room: &mut Room, mut visit: impl FnMut(Encoded)) {
+pub(super) fn each(text: &[u8], room: &mut Room<'_>, mut visit: impl FnMut(Encoded)) {
     let mut at = 0;
     // Lines before this place were tried together.
     let mut tried = 0;
@@ -118,7 +118,7 @@ fn padded(text: &[u8], run: Range<usize>) -> Range<usize> {
     run.start..run.end + padding
 }
 
-fn decode(text: &[u8], run: &Range<usize>, room: &mut Room) -> Option<Encoded> {
+fn decode(text: &[u8], run: &Range<usize>, room: &mut Room<'_>) -> Option<Encoded> {
     let bytes = text.get(run.clone())?;
     let digits = bytes.strip_prefix(b"0x").unwrap_or(bytes);
     if digits.len() >= MIN_HEX
@@ -133,7 +133,7 @@ fn decode(text: &[u8], run: &Range<usize>, room: &mut Room) -> Option<Encoded> {
 }
 
 /// What a run without padding says in base64, if that is text, and whether it was compressed.
-fn base64_of(run: &[u8], room: &mut Room) -> Option<(Vec<u8>, bool)> {
+fn base64_of(run: &[u8], room: &mut Room<'_>) -> Option<(Vec<u8>, bool)> {
     let engine = if run.iter().any(|byte| matches!(byte, b'-' | b'_')) { &URL_SAFE } else { &STANDARD };
     // Nearly all runs are words or numbers, which a look at the first bytes tells.
     let mut head = [0; 12];
@@ -148,7 +148,7 @@ fn base64_of(run: &[u8], room: &mut Room) -> Option<(Vec<u8>, bool)> {
 }
 
 /// `bytes` as text, out of compressed data and from UTF-16 if they are that; and whether they were compressed.
-fn readable(bytes: Vec<u8>, room: &mut Room) -> Option<(Vec<u8>, bool)> {
+fn readable(bytes: Vec<u8>, room: &mut Room<'_>) -> Option<(Vec<u8>, bool)> {
     let is_packed = packed::is_packed(&bytes);
     let bytes = if is_packed { packed::unpack(&bytes, room) } else { bytes };
     let text = match text::from_wide(&bytes) {
