@@ -1,16 +1,16 @@
 //! What a file holds, whatever it is: text, an archive of files, or something binary with words in it.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Cursor, Read};
 
 use turnlock_core::finding::{Fingerprint, LiveSecret};
 
 use crate::archive::{self, Format, HEAD_BYTES, Limits, ReadSeek, Visitor};
 use crate::coverage::{Coverage, Why};
-use crate::inspect::{Inspection, Inspector};
+use crate::inspect::{self, Inspection, Inspector};
 use crate::scanner::Scanner;
-use crate::{text, windows};
+use crate::{sqlite, text, windows};
 
 /// The rules that are believed in binary content, by their certainty: what looks like a password there is not one.
 const MIN_BINARY_CERTAINTY: f32 = 0.8;
@@ -135,11 +135,28 @@ impl Looking<'_> {
                 self.content.binary += 1;
                 let mut found = self.inspector.look(&text::words(bytes), Some(bytes), self.confirmed);
                 found.sightings.retain(|sighting| sighting.certainty >= MIN_BINARY_CERTAINTY);
+                if let Some(rows) = sqlite::text(bytes) {
+                    self.add_rows(&rows, &mut found);
+                }
                 found
             }
         };
         inspection.sightings.iter_mut().for_each(|sighting| name.clone_into(&mut sighting.place.file));
         self.content.add(name, inspection);
+    }
+}
+
+impl Looking<'_> {
+    /// Adds what the rows of a database hold and its words did not show.
+    fn add_rows(&self, rows: &[u8], found: &mut Inspection) {
+        let mut more = self.inspector.look(rows, None, self.confirmed);
+        let same = inspect::identity();
+        // A value may be named by its column and by the column before.
+        let mut known: HashSet<Fingerprint> = found.sightings.iter().map(|seen| seen.identity(&same)).collect();
+        more.sightings.retain(|seen| known.insert(seen.identity(&same)));
+        found.sightings.extend(more.sightings);
+        found.candidates.extend(more.candidates);
+        found.gaps.extend(more.gaps);
     }
 }
 

@@ -71,6 +71,7 @@ mod seen;
 mod sent;
 mod setting;
 mod shape;
+mod sqlite;
 mod staged;
 mod surroundings;
 mod text;
