@@ -44,6 +44,12 @@ pub enum PushError {
     /// No answer, or not in time.
     #[error("target cannot be reached")]
     Unreachable,
+    /// The name has no address.
+    #[error("target's name has no address")]
+    Name,
+    /// TLS proves nothing, and why.
+    #[error("target's certificate is not accepted: {0}")]
+    Certificate(String),
     /// An answer that is no success.
     #[error("target answered {status}")]
     Refused {
@@ -102,6 +108,8 @@ impl PushError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Unreachable => Reason::Unreachable,
+            Self::Name => Reason::Name,
+            Self::Certificate(_) => Reason::Certificate,
             Self::Refused { status } => Reason::Answered { status: *status },
             Self::Malformed => Reason::Malformed,
             Self::Authority => Reason::Authority,

@@ -160,7 +160,7 @@ impl ClientError {
         }
     }
 
-    pub(super) fn of_transport(error: reqwest::Error, base: &str) -> Self {
+    pub(crate) fn of_transport(error: reqwest::Error, base: &str) -> Self {
         if error.is_timeout() {
             return Self::Unreachable { reason: "no answer in time".to_owned(), timeout: true };
         }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Acknowledgement, Payload, PushError};
+use crate::client::ClientError;
 
 /// Name of the header.
 pub const SIGNATURE_HEADER: &str = "Turnlock-Signature";
@@ -51,8 +52,7 @@ impl Webhook<'_> {
     /// nothing; whatever is answered to it, a POST may be understood.
     pub(super) async fn reach(&self) -> Result<(), PushError> {
         let (client, url) = self.client().await?;
-        let response =
-            client.request(reqwest::Method::OPTIONS, url).send().await.map_err(|_| PushError::Unreachable)?;
+        let response = client.request(reqwest::Method::OPTIONS, url).send().await.map_err(failed)?;
         match response.status().as_u16() {
             status if ABSENT.contains(&status) => Err(PushError::Refused { status }),
             _ => Ok(()),
@@ -75,12 +75,12 @@ impl Webhook<'_> {
             .header("content-type", "application/json")
             .header(SIGNATURE_HEADER, sign(self.signing_key, now, &body))
             .body(Bytes::from_owner(body));
-        let mut response = request.send().await.map_err(|_| PushError::Unreachable)?;
+        let mut response = request.send().await.map_err(failed)?;
         if !response.status().is_success() {
             return Err(PushError::Refused { status: response.status().as_u16() });
         }
         let mut answer = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|_| PushError::Unreachable)? {
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if answer.len() + chunk.len() > ANSWER_LIMIT {
                 return Err(PushError::Malformed);
             }
@@ -114,6 +114,14 @@ impl Webhook<'_> {
     }
 }
 
+/// What an exchange ended with instead of an answer.
+fn failed(error: reqwest::Error) -> PushError {
+    match ClientError::of_transport(error, "") {
+        ClientError::Tls { reason, .. } => PushError::Certificate(reason),
+        _ => PushError::Unreachable,
+    }
+}
+
 /// The addresses of `url`'s host, if something may be sent there: TLS anywhere but to link-local and unspecified
 /// addresses, where clouds answer with credentials of the machine; without TLS to this machine only.
 async fn allowed_addresses(url: &reqwest::Url) -> Result<Vec<SocketAddr>, PushError> {
@@ -131,7 +139,7 @@ async fn allowed_addresses(url: &reqwest::Url) -> Result<Vec<SocketAddr>, PushEr
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let found = tokio::time::timeout(TIMEOUT, tokio::net::lookup_host((host, port))).await;
-    let addresses: Vec<_> = found.map_err(|_| PushError::Unreachable)?.map_err(|_| PushError::Unreachable)?.collect();
+    let addresses: Vec<_> = found.map_err(|_| PushError::Unreachable)?.map_err(|_| PushError::Name)?.collect();
     for address in &addresses {
         let ip = address.ip().to_canonical();
         if plain && !ip.is_loopback() {
@@ -141,7 +149,7 @@ async fn allowed_addresses(url: &reqwest::Url) -> Result<Vec<SocketAddr>, PushEr
             return refused("it is link-local, a metadata service, or no single machine");
         }
     }
-    if addresses.is_empty() { Err(PushError::Unreachable) } else { Ok(addresses) }
+    if addresses.is_empty() { Err(PushError::Name) } else { Ok(addresses) }
 }
 
 fn forbidden(ip: IpAddr) -> bool {
@@ -283,6 +291,26 @@ mod tests {
         assert!(matches!(gone.reach().await, Err(PushError::Unreachable)));
         let unsigned = Webhook { url: "https://127.0.0.1:1/", signing_key: KEY, ca_file: Some("/nowhere.pem") };
         assert!(matches!(unsigned.reach().await, Err(PushError::Authority)));
+    }
+
+    #[tokio::test]
+    async fn a_service_that_cannot_prove_who_it_is_is_told_from_one_that_is_not_there() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder().with_no_client_auth();
+        let config = config.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}/hook", listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move { acceptor.accept(listener.accept().await.unwrap().0).await.is_err() });
+        let found = Webhook { url: &url, signing_key: KEY, ca_file: None }.reach().await;
+        assert!(matches!(found, Err(PushError::Certificate(_))), "{found:?}");
+        assert!(serving.await.unwrap());
+        // Too long a label for any resolver to ask about.
+        let url = format!("https://{}.test/", "a".repeat(64));
+        let nowhere = Webhook { url: &url, signing_key: KEY, ca_file: None };
+        assert!(matches!(nowhere.reach().await, Err(PushError::Name)));
     }
 
     #[tokio::test]

@@ -16,6 +16,14 @@ pub enum Reason {
     /// A webhook is not there, or does not answer in time.
     #[error("no connection, or no answer in time")]
     Unreachable,
+    /// A webhook's name leads nowhere.
+    #[error("the name in its url has no address")]
+    Name,
+    /// A webhook cannot prove who it is, or speaks no TLS.
+    #[error(
+        "its certificate is not accepted: signed by an authority unknown here (ca_file), for another name, or expired"
+    )]
+    Certificate,
     /// A webhook answered that it will not.
     #[error("it answered with status {status}")]
     Answered {
@@ -76,7 +84,7 @@ impl Reason {
     /// The class of the failure: whether trying again can help.
     pub fn failure(self) -> Failure {
         match self {
-            Self::Unreachable => Failure::Unreachable,
+            Self::Unreachable | Self::Name | Self::Certificate => Failure::Unreachable,
             Self::Answered { .. } => Failure::Refused,
             Self::Malformed => Failure::Malformed,
             Self::Missing
