@@ -1,40 +1,104 @@
 //! Finds thousands of keywords in one pass over a text, whatever their case.
 //!
-//! Each keyword is known by the rarest three bytes in it. A bit for each hash of three bytes tells whether any keyword is
-//! worth a look; the tables fit into the first cache and are made in microseconds, where an automaton over so many words takes
-//! megabytes and longer to make than a small scan runs.
+//! Each keyword is known by the rarest four bytes in it, its anchor, or by three if it has no more. A bit for each hash of an
+//! anchor tells whether any keyword is worth a look; the tables stay in the caches and are made in microseconds, where an
+//! automaton over so many words takes megabytes and longer to make than a small scan runs.
 
 use std::ops::Range;
 
+use memchr::memchr2_iter;
+
 use crate::letters;
 
-/// Bits of a hash: so many that few texts without a keyword look like one, so few that the table stays in the first cache.
-const HASH_BITS: u32 = 17;
+/// Bits of a hash of four bytes: so many that few texts without a keyword look like one, so few that the table stays in the
+/// second cache, whose delay is hidden because no byte waits for the one before.
+const LONG_BITS: u32 = 19;
+
+/// Bits of a hash of three bytes, of which there are few.
+const SHORT_BITS: u32 = 14;
 
 /// Bits of a hash that lead to its anchors.
-const INDEX_BITS: u32 = 12;
+const INDEX_BITS: u32 = 13;
 
-/// Words of the table of hashes.
-const TABLE_WORDS: usize = 1 << (HASH_BITS - 6);
+/// Takes the byte before three out of four.
+const THREE: u32 = 0xffff_ff00;
 
 /// The keywords, ready to be looked for.
 pub(crate) struct Keywords {
+    long: Anchors,
+    short: Anchors,
+    tiny: Vec<Tiny>,
+    keywords: Vec<Box<[u8]>>,
+}
+
+/// The anchors of one length.
+struct Anchors {
+    bits: u32,
     /// A bit for each hash of an anchor.
-    table: Box<[u64; TABLE_WORDS]>,
-    /// Anchors in order of their hash.
+    table: Vec<u64>,
+    /// In order of the hashes of their bytes.
     anchors: Vec<Anchor>,
     /// Where the anchors start whose hash starts with the bits of the index; one more for the end.
     starts: Vec<usize>,
-    keywords: Vec<Box<[u8]>>,
-    /// Keywords (by index) too short for an anchor.
-    short: Vec<usize>,
 }
 
 struct Anchor {
-    hash: u32,
+    /// The first is the lowest; three bytes lie as the last three of four do.
+    bytes: u32,
     keyword: usize,
-    /// Place of the three bytes in the keyword.
+    /// Where in the keyword its last byte is.
+    last: usize,
+}
+
+/// A keyword of one or two bytes, which is looked for by one of them.
+struct Tiny {
+    /// In lower case; no letter if the keyword has another.
+    byte: u8,
+    keyword: usize,
+    /// Place of the byte in the keyword.
     offset: usize,
+}
+
+impl Tiny {
+    fn of(keyword: usize, text: &str) -> Option<Self> {
+        let bytes = text.bytes().map(|byte| byte.to_ascii_lowercase()).enumerate();
+        let (offset, byte) = bytes.min_by_key(|(_, byte)| byte.is_ascii_alphabetic())?;
+        Some(Self { byte, keyword, offset })
+    }
+}
+
+impl Anchors {
+    fn new(bits: u32, mut anchors: Vec<Anchor>) -> Self {
+        let mut table = vec![0; 1 << (bits - 6)];
+        for anchor in &anchors {
+            let hash = hash(anchor.bytes, bits);
+            if let Some(word) = table.get_mut((hash >> 6) as usize) {
+                *word |= 1 << (hash & 63);
+            }
+        }
+        anchors.sort_by_key(|anchor| hash(anchor.bytes, 32));
+        let starts = (0..=1u32 << INDEX_BITS)
+            .scan(0, |at, index| {
+                let before = |anchor: &Anchor| hash(anchor.bytes, INDEX_BITS) < index;
+                *at += anchors.get(*at..).unwrap_or_default().iter().take_while(|anchor| before(anchor)).count();
+                Some(*at)
+            })
+            .collect();
+        Self { bits, table, anchors, starts }
+    }
+
+    /// 1 where an anchor may be these bytes.
+    fn may_be(&self, bytes: u32) -> u64 {
+        let hash = hash(bytes, self.bits);
+        self.table.get((hash >> 6) as usize).copied().unwrap_or(0) >> (hash & 63) & 1
+    }
+
+    fn of(&self, bytes: u32) -> impl Iterator<Item = &Anchor> {
+        let index = hash(bytes, INDEX_BITS) as usize;
+        let near = self.starts.get(index).zip(self.starts.get(index + 1));
+        let near = near.and_then(|(from, to)| self.anchors.get(*from..*to)).unwrap_or_default();
+        near.iter().filter(move |anchor| anchor.bytes == bytes)
+    }
 }
 
 impl std::fmt::Debug for Keywords {
@@ -46,56 +110,43 @@ impl std::fmt::Debug for Keywords {
 impl Keywords {
     /// Prepares `keywords`.
     pub(crate) fn new(keywords: &[&str]) -> Self {
-        let mut table = Box::new([0u64; TABLE_WORDS]);
-        let mut anchors = Vec::with_capacity(keywords.len());
-        let mut short = Vec::new();
+        let (mut long, mut short, mut tiny) = (Vec::new(), Vec::new(), Vec::new());
         for (keyword, text) in keywords.iter().enumerate() {
-            let rarest = text.as_bytes().windows(3).enumerate().max_by_key(|(_, three)| letters::rarity(three));
+            let length = text.len().min(4);
+            let all = text.as_bytes().windows(length.max(1)).enumerate();
+            let rarest = all.max_by_key(|(_, bytes)| letters::rarity(bytes));
             match rarest {
-                Some((offset, &[first, second, third])) => {
-                    let hash = hash(fold(first) | fold(second) << 8 | fold(third) << 16);
-                    if let Some(word) = table.get_mut((hash >> 6) as usize) {
-                        *word |= 1 << (hash & 63);
-                    }
-                    anchors.push(Anchor { hash, keyword, offset });
+                Some((start, bytes)) if length >= 3 => {
+                    let bytes = bytes.iter().fold(0, |bytes, byte| bytes >> 8 | fold(*byte) << 24);
+                    let anchor = Anchor { bytes, keyword, last: start + length - 1 };
+                    if length == 4 { long.push(anchor) } else { short.push(anchor) }
                 }
-                _ => short.push(keyword),
+                _ => tiny.extend(Tiny::of(keyword, text)),
             }
         }
-        anchors.sort_by_key(|anchor| anchor.hash);
-        let starts = (0..=1u32 << INDEX_BITS)
-            .scan(0, |at, index| {
-                let before = |anchor: &Anchor| anchor.hash >> (HASH_BITS - INDEX_BITS) < index;
-                *at += anchors.get(*at..).unwrap_or_default().iter().take_while(|anchor| before(anchor)).count();
-                Some(*at)
-            })
-            .collect();
-        Self { table, anchors, starts, keywords: keywords.iter().map(|text| text.as_bytes().into()).collect(), short }
+        Self {
+            long: Anchors::new(LONG_BITS, long),
+            short: Anchors::new(SHORT_BITS, short),
+            tiny,
+            keywords: keywords.iter().map(|text| text.as_bytes().into()).collect(),
+        }
     }
 
     /// Calls `found` with each appearance of a keyword (by index) in `text`.
     pub(crate) fn find(&self, text: &[u8], mut found: impl FnMut(usize, Range<usize>)) {
-        for keyword in &self.short {
-            for at in 0..text.len() {
-                self.check(text, *keyword, Some(at), &mut found);
+        for tiny in &self.tiny {
+            for at in memchr2_iter(tiny.byte, tiny.byte.to_ascii_uppercase(), text) {
+                self.check(text, tiny.keyword, at.checked_sub(tiny.offset), &mut found);
             }
         }
-        let mut three = 0u32;
+        let mut four = 0u32;
         for (at, byte) in text.iter().enumerate() {
-            three = three >> 8 | fold(*byte) << 16;
-            let hash = hash(three);
-            let word = self.table.get((hash >> 6) as usize).copied().unwrap_or(0);
-            if word >> (hash & 63) & 1 == 0 || at < 2 {
+            four = four >> 8 | fold(*byte) << 24;
+            if self.long.may_be(four) | self.short.may_be(four & THREE) == 0 {
                 continue;
             }
-            let index = (hash >> (HASH_BITS - INDEX_BITS)) as usize;
-            let near = self
-                .starts
-                .get(index)
-                .zip(self.starts.get(index + 1))
-                .and_then(|(from, to)| self.anchors.get(*from..*to));
-            for anchor in near.into_iter().flatten().filter(|anchor| anchor.hash == hash) {
-                self.check(text, anchor.keyword, (at - 2).checked_sub(anchor.offset), &mut found);
+            for anchor in self.long.of(four).chain(self.short.of(four & THREE)) {
+                self.check(text, anchor.keyword, at.checked_sub(anchor.last), &mut found);
             }
         }
     }
@@ -114,8 +165,8 @@ fn fold(byte: u8) -> u32 {
     u32::from(byte.to_ascii_lowercase())
 }
 
-fn hash(three: u32) -> u32 {
-    three.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)
+fn hash(bytes: u32, bits: u32) -> u32 {
+    bytes.wrapping_mul(0x9e37_79b1) >> (32 - bits)
 }
 
 #[cfg(test)]
@@ -124,14 +175,14 @@ mod tests {
 
     #[test]
     fn keywords_are_found_wherever_they_stand_and_however_they_overlap() {
-        let words = ["token", "to", "ken", "://", "api_key", "keyboard"];
-        let text = b"ToKeN://api_KEYboard tok";
+        let words = ["token", "to", "ken", "://", "api_key", "keyboard", "d "];
+        let text = b"ToKeN://api_KEYboarD tok";
         let mut found = Vec::new();
         Keywords::new(&words).find(text, |keyword, span| found.push((span.start, words[keyword])));
         found.sort_unstable();
         assert_eq!(
             found,
-            [(0, "to"), (0, "token"), (2, "ken"), (5, "://"), (8, "api_key"), (12, "keyboard"), (21, "to")]
+            [(0, "to"), (0, "token"), (2, "ken"), (5, "://"), (8, "api_key"), (12, "keyboard"), (19, "d "), (21, "to")]
         );
     }
 
