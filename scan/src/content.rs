@@ -62,6 +62,15 @@ impl Content {
         self.cut(name, gaps);
     }
 
+    /// Whether there is nothing to say of it.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.inspection.is_empty()
+            && !self.is_archive
+            && self.unpacked == 0
+            && self.binary == 0
+            && self.omissions.is_empty()
+    }
+
     /// Counts this as the file `name`.
     pub(crate) fn count(&mut self, name: &str, coverage: &mut Coverage) {
         coverage.archives += u64::from(self.is_archive);

@@ -25,15 +25,14 @@ const THREE: u32 = 0xffff_ff00;
 
 /// The keywords, ready to be looked for.
 pub(crate) struct Keywords {
-    long: Anchors,
-    short: Anchors,
+    long: Anchors<LONG_BITS>,
+    short: Anchors<SHORT_BITS>,
     tiny: Vec<Tiny>,
     keywords: Vec<Box<[u8]>>,
 }
 
-/// The anchors of one length.
-struct Anchors {
-    bits: u32,
+/// The anchors of one length, which are hashed to `BITS` bits.
+struct Anchors<const BITS: u32> {
     /// A bit for each hash of an anchor.
     table: Vec<u64>,
     /// In order of the hashes of their bytes.
@@ -67,11 +66,11 @@ impl Tiny {
     }
 }
 
-impl Anchors {
-    fn new(bits: u32, mut anchors: Vec<Anchor>) -> Self {
-        let mut table = vec![0; 1 << (bits - 6)];
+impl<const BITS: u32> Anchors<BITS> {
+    fn new(mut anchors: Vec<Anchor>) -> Self {
+        let mut table = vec![0; 1 << (BITS - 6)];
         for anchor in &anchors {
-            let hash = hash(anchor.bytes, bits);
+            let hash = hash(anchor.bytes, BITS);
             if let Some(word) = table.get_mut((hash >> 6) as usize) {
                 *word |= 1 << (hash & 63);
             }
@@ -84,12 +83,12 @@ impl Anchors {
                 Some(*at)
             })
             .collect();
-        Self { bits, table, anchors, starts }
+        Self { table, anchors, starts }
     }
 
     /// 1 where an anchor may be these bytes.
     fn may_be(&self, bytes: u32) -> u64 {
-        let hash = hash(bytes, self.bits);
+        let hash = hash(bytes, BITS);
         self.table.get((hash >> 6) as usize).copied().unwrap_or(0) >> (hash & 63) & 1
     }
 
@@ -125,8 +124,8 @@ impl Keywords {
             }
         }
         Self {
-            long: Anchors::new(LONG_BITS, long),
-            short: Anchors::new(SHORT_BITS, short),
+            long: Anchors::new(long),
+            short: Anchors::new(short),
             tiny,
             keywords: keywords.iter().map(|text| text.as_bytes().into()).collect(),
         }

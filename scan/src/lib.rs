@@ -76,6 +76,7 @@ mod staged;
 mod surroundings;
 mod text;
 mod thing;
+mod twins;
 pub mod verify;
 mod versions;
 mod walk;

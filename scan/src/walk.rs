@@ -18,6 +18,7 @@ use crate::content::{Confirmed, Content};
 use crate::coverage::{Coverage, Why};
 use crate::inspect::Inspection;
 use crate::scanner::{Phase, Progress, ScanError, Scanner};
+use crate::twins::Twins;
 
 /// A plain text of so many bytes or more is read in windows.
 const IN_WINDOWS_BYTES: u64 = 16 << 20;
@@ -31,6 +32,8 @@ struct Entry {
     name: String,
     /// The name of the link that leads to it; empty when it was found by its own.
     symlink: String,
+    /// As it was listed.
+    bytes: u64,
 }
 
 /// Scans the files below `root`. In reports `shown` stands in place of `root`.
@@ -42,12 +45,17 @@ pub(crate) fn scan(scanner: &Scanner, root: &Path, shown: &Path) -> Result<(Vec<
     let mut coverage = Coverage::default();
     let entries = list(scanner, root, shown, &mut coverage);
     let total = entries.len() as u64;
+    let twins = Twins::among(entries.iter().map(|entry| entry.bytes));
     let (done, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
     let reads: Vec<Result<Content, Why>> = entries
         .par_iter()
         .map(|entry| {
-            let read =
-                if scanner.is_late() { Err(Why::OutOfTime) } else { read(scanner, &entry.path, &Confirmed::new()) };
+            let look = |bytes: &[u8]| twins.look(bytes, || scanner.look_into(bytes, &Confirmed::new()));
+            let read = if scanner.is_late() {
+                Err(Why::OutOfTime)
+            } else {
+                read(scanner, &entry.path, &Confirmed::new(), look)
+            };
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             let bytes = bytes.fetch_add(read.as_ref().map_or(0, |(_, bytes)| *bytes), Ordering::Relaxed);
             scanner.progress(Progress { phase: Phase::Tree, done, total, bytes });
@@ -93,7 +101,7 @@ fn findings(
 ) -> Vec<Finding> {
     if inspection.candidates.iter().any(|candidate| confirmed.contains_key(candidate)) {
         // Read once more: values that were merely looked up are not kept in memory.
-        match read(scanner, &entry.path, confirmed) {
+        match read(scanner, &entry.path, confirmed, |bytes| scanner.look_into(bytes, confirmed)) {
             Ok((content, _)) => inspection = content.inspection,
             Err(why) => coverage.omit(entry.name.clone(), why),
         }
@@ -173,7 +181,8 @@ fn list(scanner: &Scanner, root: &Path, shown: &Path, coverage: &mut Coverage) -
                 coverage.allowed += 1;
             }
             Some(kind) if kind.is_file() || kind.is_symlink() => {
-                entries.push(Entry { path, name: entry_name, symlink });
+                let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
+                entries.push(Entry { path, name: entry_name, symlink, bytes });
             }
             _ => coverage.omit(entry_name, Why::Special),
         }
@@ -181,8 +190,14 @@ fn list(scanner: &Scanner, root: &Path, shown: &Path, coverage: &mut Coverage) -
     entries
 }
 
-/// Looks into a file, and says how large it is. Never waits for a FIFO that took the file's place since it was listed.
-fn read(scanner: &Scanner, path: &Path, confirmed: &Confirmed) -> Result<(Content, u64), Why> {
+/// Looks into a file, and says how large it is; `look` gets one that is read whole. Never waits for a FIFO that took the
+/// file's place since it was listed.
+fn read(
+    scanner: &Scanner,
+    path: &Path,
+    confirmed: &Confirmed,
+    look: impl FnOnce(&[u8]) -> Content,
+) -> Result<(Content, u64), Why> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC).bits();
     let unreadable = |error: io::Error| Why::Unreadable(kind_of(Some(&error)));
     let mut file: File =
@@ -219,7 +234,7 @@ fn read(scanner: &Scanner, path: &Path, confirmed: &Confirmed) -> Result<(Conten
         .read_to_end(&mut content)
         .map_err(unreadable)?;
     let bytes = content.len() as u64;
-    if bytes > limit { Err(Why::TooLarge { limit }) } else { Ok((scanner.look_into(&content, confirmed), bytes)) }
+    if bytes > limit { Err(Why::TooLarge { limit }) } else { Ok((look(&content), bytes)) }
 }
 
 /// The path that the error is about.
