@@ -7,6 +7,7 @@ mod device;
 pub(crate) mod end;
 mod entry;
 mod file;
+mod sync;
 mod tail;
 mod writer;
 
@@ -17,7 +18,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use ring::hmac;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use turnlock_core::audit::{Chain, Digest, Kind};
 
 use crate::barrier::Barrier;
@@ -72,7 +73,7 @@ impl Keys {
 
 /// That a record was written; knows when it is on disk.
 #[derive(Default)]
-pub struct Written(Option<(u64, watch::Receiver<writer::Synced>)>);
+pub struct Written(Option<u64>);
 
 impl Audit {
     /// Records nothing. For tests and development.
@@ -150,8 +151,8 @@ impl Audit {
         let Some(writer) = &self.writer else { return Ok(Written::default()) };
         let ticket = self.write(writer, Kind::Request, entry.members()?).await?;
         entry.fields_are_recorded();
-        writer.want_sync(ticket);
-        Ok(Written(Some((ticket, writer.synced()))))
+        writer.syncer().want(ticket);
+        Ok(Written(Some(ticket)))
     }
 
     /// Records an answer that is about to be given; waits until the record of [`Audit::intent`] is on disk.
@@ -162,12 +163,10 @@ impl Audit {
     }
 
     async fn on_disk(&self, writer: &Writer, written: &Written) -> Result<(), Error> {
-        let Some((ticket, synced)) = &written.0 else { return Ok(()) };
-        let mut synced = synced.clone();
-        let waited = synced.wait_for(|state| state.failed || state.ticket >= *ticket);
-        match tokio::time::timeout(self.deadline, waited).await {
-            Ok(Ok(state)) if !state.failed => Ok(()),
-            Ok(_) => Err(Error::Unavailable(writer::FAILED)),
+        let Some(waits) = written.0.and_then(|ticket| writer.syncer().wait(ticket)) else { return Ok(()) };
+        match tokio::time::timeout(self.deadline, waits).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Error::Unavailable(writer::FAILED)),
             Err(_) => {
                 writer.hangs();
                 Err(Error::Unavailable(writer::HANGS))
@@ -178,6 +177,9 @@ impl Audit {
     async fn write(&self, writer: &Writer, kind: Kind, members: Vec<u8>) -> Result<u64, Error> {
         let (done, answer) = oneshot::channel();
         writer.submit(Record { kind, members, done }).map_err(Error::from)?;
+        // Whoever else can go on now adds his record, and all of them are written by one call.
+        tokio::task::yield_now().await;
+        writer.take_turn();
         match tokio::time::timeout(self.deadline, answer).await {
             Ok(Ok(Ok(ticket))) => Ok(ticket),
             Ok(Ok(Err(refusal))) => Err(refusal.into()),

@@ -30,8 +30,8 @@ use crate::server::Server;
 use limits::{Budget, Limits};
 
 /// What a request takes of its connection's turn, which has 128: a client that sends many at once, without waiting for
-/// answers, gets four of them before it is the others' turn.
-const TURN: usize = 32;
+/// answers, gets two of them before it is the others' turn.
+const TURN: usize = 64;
 
 /// How long a client waits for [`Error::Crowded`]. One that asks again at once, as attackers do, is slowed down by it.
 const PAUSE: Duration = Duration::from_millis(500);

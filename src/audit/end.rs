@@ -49,8 +49,8 @@ impl Audit {
         writer.order(Order::End(asked));
         let end = tokio::time::timeout(self.deadline, end).await.map_err(|_| Error::Unavailable(HANGS))?;
         let (ticket, chain) = end.map_err(|_| Error::Unavailable(HANGS))?;
-        writer.want_sync(ticket);
-        self.on_disk(writer, &Written(Some((ticket, writer.synced())))).await?;
+        writer.syncer().want(ticket);
+        self.on_disk(writer, &Written(Some(ticket))).await?;
         keep(barrier, chain).await
     }
 

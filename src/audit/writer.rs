@@ -1,8 +1,7 @@
 //! The way of a record into the file and to the disk: who finds the device free writes what waits, his own record and those
-//! of others, by one call; two threads do the rest.
+//! of others, by one call; a thread writes what was left over, and looks after the file.
 //!
-//! One thread writes what was left over, and looks after the file; one brings records to the disk, as that takes long. A
-//! request writes itself because waking a thread and being woken by it costs several times what a write to the page cache
+//! A request writes itself because waking a thread and being woken by it costs several times what a write to the page cache
 //! does. A disk that hangs holds up the one request that is writing, and with it one worker of the runtime, which
 //! therefore has two at least; whoever comes after waits for his deadline without holding anything up. Pipes and devices
 //! hang as easily as their reader, so they are left to the thread.
@@ -14,12 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use turnlock_core::audit::{Chain, Kind};
 
 use super::Keys;
 use super::device::Device;
 use super::file::{AuditFile, OpenError};
+use super::sync::Syncer;
 use crate::clock::SharedClock;
 
 pub(super) const FULL: &str = "no space is left for the audit; nothing was answered that is not recorded";
@@ -77,14 +77,6 @@ impl Refusal {
     }
 }
 
-/// How far the file is on disk.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Synced {
-    pub(super) ticket: u64,
-    /// A sync failed. What is on disk is unknown from there on, so nothing is answered until a restart.
-    pub(super) failed: bool,
-}
-
 #[derive(Default)]
 struct Queue {
     records: Vec<Record>,
@@ -100,55 +92,40 @@ impl Queue {
     }
 }
 
-#[derive(Default)]
-struct SyncWish {
-    file: Option<Arc<File>>,
-    /// Batches written to that file, and up to where someone waits for the disk.
-    written: u64,
-    wanted: u64,
-    closed: bool,
-}
-
 /// The locks but that of the device are held for moves and comparisons only.
 pub(super) struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
     /// Held during IO. Requests only ever try it.
     device: Mutex<Device>,
-    wish: Mutex<SyncWish>,
-    sync_wake: Condvar,
-    synced: watch::Sender<Synced>,
+    syncer: Arc<Syncer>,
     hangs: AtomicBool,
     trouble: Mutex<Option<Refusal>>,
 }
 
-/// The handle to both threads.
+/// The handle to the thread.
 pub(super) struct Writer(Arc<Shared>);
 
 impl Writer {
     pub(super) fn start(file: AuditFile, clock: SharedClock) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Io { path: "threads".into(), source };
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             wake: Condvar::new(),
-            wish: Mutex::new(SyncWish { file: Some(file.handle()), ..SyncWish::default() }),
+            syncer: Syncer::start(file.handle()).map_err(failed)?,
             device: Mutex::new(Device::new(file, clock)),
-            sync_wake: Condvar::new(),
-            synced: watch::Sender::new(Synced::default()),
             hangs: AtomicBool::new(false),
             trouble: Mutex::new(None),
         });
-        let failed = |source| OpenError::Io { path: "threads".into(), source };
-        let syncing = shared.clone();
-        std::thread::Builder::new().name("audit-sync".into()).spawn(move || sync(&syncing)).map_err(failed)?;
         let writing = shared.clone();
         std::thread::Builder::new().name("audit-write".into()).spawn(move || writing.run()).map_err(failed)?;
         Ok(Self(shared))
     }
 
-    /// Writes a record, or queues it while the device is busy; refuses it while the device is known not to take it.
+    /// Queues a record; refuses it while the device is known not to take it.
     pub(super) fn submit(&self, record: Record) -> Result<(), Refusal> {
         let shared = &self.0;
-        if shared.synced.borrow().failed {
+        if shared.syncer.failed() {
             return Err(Refusal::Failed);
         }
         // Once it is known that the device hangs, the others need not wait for their own deadline.
@@ -164,9 +141,14 @@ impl Writer {
         }
         queue.bytes += record.members.len();
         queue.records.push(record);
-        drop(queue);
-        shared.take_turn();
         Ok(())
+    }
+
+    /// Writes what waits, unless the device is busy.
+    pub(super) fn take_turn(&self) {
+        if !self.0.queue.lock().records.is_empty() {
+            self.0.take_turn();
+        }
     }
 
     /// Queues what is no record.
@@ -187,16 +169,8 @@ impl Writer {
         self.0.device.lock().swap(file);
     }
 
-    /// Asks for everything up to `ticket` to be brought to the disk.
-    pub(super) fn want_sync(&self, ticket: u64) {
-        let mut wish = self.0.wish.lock();
-        wish.wanted = wish.wanted.max(ticket);
-        drop(wish);
-        self.0.sync_wake.notify_one();
-    }
-
-    pub(super) fn synced(&self) -> watch::Receiver<Synced> {
-        self.0.synced.subscribe()
+    pub(super) fn syncer(&self) -> &Syncer {
+        &self.0.syncer
     }
 
     /// A waiter's deadline passed.
@@ -207,7 +181,7 @@ impl Writer {
     }
 
     pub(super) fn trouble(&self) -> Option<&'static str> {
-        if self.0.synced.borrow().failed {
+        if self.0.syncer.failed() {
             return Some(FAILED);
         }
         if self.0.hangs.load(Ordering::Relaxed) {
@@ -287,8 +261,7 @@ impl Shared {
         device.write(self, records);
         let end = device.close(self);
         drop(device);
-        self.wish.lock().closed = true;
-        self.sync_wake.notify_one();
+        self.syncer.close();
         if let Some(done) = closing {
             let _ = done.send(end);
         }
@@ -306,8 +279,7 @@ impl Shared {
     /// The thread has the device, so that does not hang; whether the disk does shows in what waits for it. Without this a
     /// device that hung once would be refused for ever: nothing is handed to it that could prove it well.
     fn breathe(&self) {
-        let wish = self.wish.lock();
-        if wish.wanted <= self.synced.borrow().ticket {
+        if self.syncer.is_idle() {
             self.hangs.store(false, Ordering::Relaxed);
         }
     }
@@ -326,12 +298,12 @@ impl Shared {
     pub(super) fn written(&self, ticket: u64) {
         self.hangs.store(false, Ordering::Relaxed);
         *self.trouble.lock() = None;
-        self.wish.lock().written = ticket;
+        self.syncer.written(ticket);
     }
 
     /// Notes that a ticket stands for all that is in the file.
     pub(super) fn covered(&self, ticket: u64) {
-        self.wish.lock().written = ticket;
+        self.syncer.written(ticket);
     }
 
     /// Notes that the device refused; says so once.
@@ -350,36 +322,6 @@ impl Shared {
 
     /// Hands a new file to the syncing thread; the old one was synced before it was left.
     pub(super) fn publish(&self, file: Arc<File>) {
-        self.wish.lock().file = Some(file);
-        self.sync_wake.notify_one();
-    }
-}
-
-fn sync(shared: &Shared) {
-    let mut done = 0;
-    loop {
-        let (file, written) = {
-            let mut wish = shared.wish.lock();
-            while !wish.closed && (wish.wanted <= done || wish.written <= done) {
-                shared.sync_wake.wait(&mut wish);
-            }
-            if wish.closed {
-                break;
-            }
-            (wish.file.clone(), wish.written)
-        };
-        let Some(file) = file else { break };
-        match file.sync_data() {
-            // Pipes and terminals have nothing to sync.
-            Err(error) if !matches!(error.kind(), io::ErrorKind::InvalidInput) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "{FAILED}");
-                shared.synced.send_modify(|state| state.failed = true);
-                break;
-            }
-            _ => {
-                done = written;
-                shared.synced.send_modify(|state| state.ticket = written);
-            }
-        }
+        self.syncer.publish(file);
     }
 }

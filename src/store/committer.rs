@@ -25,6 +25,10 @@ const REST: Duration = Duration::from_millis(5);
 const SETTLED_AT_REST: usize = 256;
 /// How long nobody commits before it is asked whether sled wrote what was settled.
 const LONG_REST: Duration = Duration::from_secs(1);
+/// When a group was so large, it pays to let others join before the next one, for so long: a sync costs more processor time
+/// than a commit.
+const MANY: usize = 8;
+const GATHER: Duration = Duration::from_micros(300);
 /// How long an index that could not be written stays in memory before it is tried again.
 const RETRY: Duration = Duration::from_secs(60);
 /// Changes of the index that may wait in memory, some 100 bytes each, before each commit settles some besides its own.
@@ -161,8 +165,12 @@ impl Committer {
                 self.tail.revision = revision;
                 self.refusing = false;
                 self.update(&state, changed);
+                let count = waiting.len();
                 for (answer, verdict) in waiting {
                     let _ = answer.send(verdict);
+                }
+                if count >= MANY {
+                    std::thread::sleep(GATHER);
                 }
             }
             Err(error) => {
