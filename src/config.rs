@@ -41,8 +41,17 @@ pub struct Config {
     pub open_generate_root: bool,
     /// Leaves memory unlocked. Without it a server that cannot lock its memory does not start.
     pub disable_mlock: bool,
-    /// Places of settings that have no effect here, to be named at the start.
-    pub without_effect: Vec<String>,
+    /// Settings that have no effect here, to be named at the start.
+    pub without_effect: Vec<WithoutEffect>,
+}
+
+/// A setting that has no effect here and whose lack harms nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WithoutEffect {
+    /// The line, from 1.
+    pub line: Option<usize>,
+    /// The stanza and name.
+    pub place: String,
 }
 
 /// Where records are kept.

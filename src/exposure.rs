@@ -67,10 +67,17 @@ pub fn exposed_token(path: &Path) -> Option<String> {
 
 fn sentence(what: &str, path: &Path, rule: Rule) -> Option<String> {
     let facts = std::fs::metadata(path).ok().filter(|facts| facts.is_file() || facts.is_dir())?;
-    let (mode, path) = (facts.permissions().mode() & 0o777, path.display());
+    let (mode, path) = (facts.permissions().mode() & 0o777, for_shell(path));
     let (open, mend) = rule.parts();
     (mode & open != 0)
         .then(|| format!("{what} is open to other users of this machine (mode {mode:04o}): {mend} {path}"))
+}
+
+/// The path as a shell takes it for one word.
+fn for_shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |character: char| character.is_alphanumeric() || "/._-+@:,=%".contains(character);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]
@@ -79,7 +86,7 @@ mod tests {
     use std::fs::{Permissions, create_dir, set_permissions, write};
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::exposed;
+    use super::{exposed, exposed_token};
     use crate::config::Config;
 
     #[test]
@@ -124,5 +131,17 @@ mod tests {
             });
             assert_eq!(told(), expected.collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_path_with_blanks_or_quotes_is_one_word_for_a_shell() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("it's a token");
+        write(&path, "").unwrap();
+        set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        let told = exposed_token(&path).unwrap();
+        let command = told.split_once("): ").unwrap().1;
+        assert!(std::process::Command::new("sh").args(["-c", command]).status().unwrap().success(), "{command}");
+        assert_eq!(exposed_token(&path), None);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use turnlock_core::stanza::{Field, Value};
 use turnlock_core::ttl;
 
-use super::ConfigError;
+use super::{ConfigError, WithoutEffect};
 
 pub(super) const LEVELS: &str = "error, warn, info, debug or trace";
 
@@ -202,10 +202,10 @@ impl Stanza {
         fields.collect::<Option<_>>().ok_or_else(|| self.invalid(name, expected))
     }
 
-    /// Takes settings that mean nothing here and whose lack harms nobody; answers their places.
-    pub(super) fn without_effect(&mut self, names: &[&str]) -> Vec<String> {
+    /// Takes settings that mean nothing here and whose lack harms nobody; answers what they are.
+    pub(super) fn without_effect(&mut self, names: &[&str]) -> Vec<WithoutEffect> {
         let named = names.iter().filter(|name| self.fields.iter().any(|field| field.name == **name));
-        let places = named.map(|name| self.place(name)).collect();
+        let places = named.map(|name| WithoutEffect { line: self.line_of(name), place: self.place(name) }).collect();
         self.fields.retain(|field| !names.contains(&field.name.as_str()));
         places
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use turnlock_core::stanza::{self, Field, Value};
 
 use super::field::{LEVELS, Stanza};
-use super::{Bind, Config, ConfigError, ListenerConfig, LogLevel, SealSetting, StorageConfig};
+use super::{Bind, Config, ConfigError, ListenerConfig, LogLevel, SealSetting, StorageConfig, WithoutEffect};
 use crate::audit::AuditConfig;
 use crate::http::limits::Limits;
 use crate::http::tls::TlsFiles;
@@ -148,7 +148,7 @@ fn storage(root: &mut Stanza) -> Result<StorageConfig, ConfigError> {
     Ok(storage)
 }
 
-fn listeners(root: &mut Stanza, without_effect: &mut Vec<String>) -> Result<Vec<ListenerConfig>, ConfigError> {
+fn listeners(root: &mut Stanza, without_effect: &mut Vec<WithoutEffect>) -> Result<Vec<ListenerConfig>, ConfigError> {
     let mut listeners = Vec::new();
     for (label, mut stanza) in root.blocks("listener")? {
         let limits = limits(&mut stanza)?;

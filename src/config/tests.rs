@@ -183,7 +183,8 @@ fn an_existing_file_works_and_what_has_no_effect_is_named() {
     assert!(matches!(&config.storage, StorageConfig::Sled { path, .. } if path.ends_with("opt/vault/data")));
     let named =
         ["cluster_addr", "telemetry", "ui", "cluster_address in listener \"tcp\"", "telemetry in listener \"tcp\""];
-    assert_eq!(config.without_effect, named);
+    assert_eq!(config.without_effect.iter().map(|ignored| ignored.place.as_str()).collect::<Vec<_>>(), named);
+    assert_eq!(config.without_effect[0].line, Some(4));
 }
 
 #[test]

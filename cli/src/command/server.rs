@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use turnlock::barrier::seal::SealKind;
 use turnlock::clock::SystemClock;
-use turnlock::config::{Config, LogLevel, Overrides};
+use turnlock::config::{Config, LogLevel, Overrides, WithoutEffect};
 use turnlock::exposure::exposed;
 use turnlock::hardening::{MemoryLock, harden, keep_files_private};
 use turnlock::process::Process;
@@ -93,8 +93,10 @@ impl ServerArgs {
         if !config.disable_mlock && hardening.memory == MemoryLock::Refused {
             return Err(Failure::local("memory cannot be locked").hint("set disable_mlock = true, or permit it"));
         }
-        for place in &config.without_effect {
-            tracing::warn!("{place} in the configuration has no effect");
+        let source = self.config.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
+        for WithoutEffect { line, place } in &config.without_effect {
+            let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+            tracing::warn!("{source}{line}: {place} has no effect");
         }
         for missing in hardening.missing() {
             tracing::warn!("{missing}");

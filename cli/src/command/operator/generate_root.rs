@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use http::Method;
 use serde_json::json;
-use turnlock_agent::Call;
+use turnlock_agent::{Call, ClientError};
 use zeroize::Zeroizing;
 
 use crate::args::Connection;
@@ -14,6 +14,7 @@ use crate::output::{Format, Output, note, text_of};
 use crate::terminal;
 
 const ATTEMPT: &str = "sys/generate-root/attempt";
+const GIVE_NONCE: &str = "give the one that -init showed: -nonce=NONCE";
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -77,7 +78,10 @@ impl GenerateRootArgs {
                 Some(nonce) => call.query("nonce", nonce.as_str()),
                 None => call,
             };
-            let reply = client.send(call).await?;
+            let reply = client.send(call).await.map_err(|error| match &error {
+                ClientError::Api { .. } if self.nonce.is_none() => Failure::from(error).hint(GIVE_NONCE),
+                _ => error.into(),
+            })?;
             return output.done(&reply, "Success! Root token generation canceled (if it was started)");
         }
         if self.status {
@@ -109,8 +113,7 @@ impl GenerateRootArgs {
                         .hint("begin with `turnlock operator generate-root -init`"));
                 }
                 if progress.nonce.is_empty() {
-                    return Err(Failure::remote("the server tells nobody without a token the nonce")
-                        .hint("give the one that -init showed: -nonce=NONCE"));
+                    return Err(Failure::remote("the server tells nobody without a token the nonce").hint(GIVE_NONCE));
                 }
                 progress.nonce
             }

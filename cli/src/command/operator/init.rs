@@ -3,7 +3,6 @@
 use http::Method;
 use serde_json::json;
 use turnlock_agent::Call;
-use turnlock_core::counted;
 use zeroize::Zeroizing;
 
 use crate::args::Connection;
@@ -101,11 +100,15 @@ impl InitArgs {
             "The server is initialized and unseals itself with the key that its seal names. Keep a copy of that key in a safe\n\
              place: without it what is stored cannot be read again."
                 .to_owned()
+        } else if self.key_shares == 1 {
+            "The server is initialized with one unseal key. Keep it in a safe place: it is shown only now, and without it what\n\
+             is stored cannot be read again."
+                .to_owned()
         } else {
             format!(
-                "The server is initialized with {}, {} of which must be given to open it. Keep them in safe places, apart\n\
+                "The server is initialized with {} unseal keys, {} of which must be given to open it. Keep them in safe places, apart\n\
                  from each other: they are shown only now, and without them what is stored cannot be read again.",
-                counted(self.key_shares, "unseal key"),
+                self.key_shares,
                 self.threshold(),
             )
         })?;
