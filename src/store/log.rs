@@ -63,6 +63,7 @@ impl LogStore {
     }
 
     pub(super) fn open_with(path: &Path, compact_from: u64, disk: Disk) -> Result<Self, StoreError> {
+        let is_new = !path.exists();
         disk.create_folder(path).map_err(StoreError::io("create", path))?;
         let lock_path = path.join("lock");
         let lock = OpenOptions::new()
@@ -75,7 +76,12 @@ impl LogStore {
             Err(fs::TryLockError::WouldBlock) => return Err(StoreError::Locked(path.to_owned())),
             Err(fs::TryLockError::Error(source)) => return Err(StoreError::io("lock", &lock_path)(source)),
         }
-        let (state, tail) = recover(path, &disk)?;
+        let (state, tail) = recover(path, &disk).inspect_err(|_| {
+            // What was made here holds the lock and nothing else; more than that is somebody's, and stays.
+            if is_new && fs::read_dir(path).is_ok_and(|entries| entries.count() == 1) {
+                let _ = fs::remove_file(&lock_path).and_then(|()| fs::remove_dir(path));
+            }
+        })?;
         let state = Arc::new(ArcSwapOption::from_pointee(state));
         let (sender, receiver) = mpsc::channel();
         let committer = Committer {

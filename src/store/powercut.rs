@@ -335,3 +335,14 @@ async fn a_full_disk_refuses_the_commit_and_harms_nothing() {
         assert_eq!(again.get(&Key::from(&b"key"[..])).await.unwrap().unwrap().bytes, b"newer");
     }
 }
+
+#[test]
+fn a_store_that_cannot_be_begun_leaves_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let trace = Arc::new(Mutex::new(Trace { full_after: Some(4), full_name: ".new", ..Trace::default() }));
+    let full = LogStore::open_with(&path, COMPACT_FROM, Disk { trace: Some(trace) });
+    assert!(full.is_err());
+    assert!(!path.exists());
+    drop(LogStore::open(&path).unwrap());
+}
