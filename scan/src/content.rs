@@ -10,7 +10,7 @@ use crate::archive::{self, Format, HEAD_BYTES, Limits, ReadSeek, Visitor};
 use crate::coverage::{Coverage, Why};
 use crate::inspect::{self, Inspection, Inspector};
 use crate::scanner::Scanner;
-use crate::{sqlite, text, windows};
+use crate::{keystore, sqlite, text, windows};
 
 /// The rules that are believed in binary content, by their certainty: what looks like a password there is not one.
 const MIN_BINARY_CERTAINTY: f32 = 0.8;
@@ -144,8 +144,11 @@ impl Looking<'_> {
                 self.content.binary += 1;
                 let mut found = self.inspector.look(&text::words(bytes), Some(bytes), self.confirmed);
                 found.sightings.retain(|sighting| sighting.certainty >= MIN_BINARY_CERTAINTY);
-                if let Some(rows) = sqlite::text(bytes) {
-                    self.add_rows(&rows, &mut found);
+                if let Some((rows, is_cut)) = sqlite::text(bytes) {
+                    self.add_said(&rows, &mut found);
+                    found.gaps.extend(is_cut.then_some(Why::Expands));
+                } else if let Some(said) = keystore::text(bytes) {
+                    self.add_said(said.as_bytes(), &mut found);
                 }
                 found
             }
@@ -156,9 +159,9 @@ impl Looking<'_> {
 }
 
 impl Looking<'_> {
-    /// Adds what the rows of a database hold and its words did not show.
-    fn add_rows(&self, rows: &[u8], found: &mut Inspection) {
-        let mut more = self.inspector.look(rows, None, self.confirmed);
+    /// Adds what is said of a binary file, such as the rows of a database, and its words did not show.
+    fn add_said(&self, said: &[u8], found: &mut Inspection) {
+        let mut more = self.inspector.look(said, None, self.confirmed);
         let same = inspect::identity();
         // A value may be named by its column and by the column before.
         let mut known: HashSet<Fingerprint> = found.sightings.iter().map(|seen| seen.identity(&same)).collect();

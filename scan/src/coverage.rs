@@ -69,8 +69,8 @@ pub enum Why {
     /// An archive, or a file in one, that needs a password.
     #[error("encrypted")]
     Encrypted,
-    /// An archive that expands to more than an archive of its size honestly would.
-    #[error("the archive expands to too much")]
+    /// An archive or a database that holds more than one of its size honestly would.
+    #[error("it expands to too much")]
     Expands,
     /// A text with compressed data in base64 or the like that expands to more than one of its size honestly would.
     #[error("what is compressed within the text expands to too much")]

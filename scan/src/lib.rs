@@ -46,6 +46,7 @@ mod forest;
 mod git;
 pub mod ignore_list;
 mod inspect;
+mod keystore;
 mod keywords;
 mod letters;
 mod log_options;

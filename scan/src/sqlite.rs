@@ -1,8 +1,15 @@
 //! SQLite databases: their rows as settings, so that a column's name, or that in the column before, speaks for a value.
 
+use std::cell::Cell;
+
 use crate::name;
 
 const MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// So many bytes are read for each byte of a database, and some for a small one: pages may lead to each other and rows share
+/// their bytes in a database that is made to harm.
+const RATIO: usize = 8;
+const FLOOR_BYTES: usize = 1 << 20;
 
 /// Most of one row that is read.
 const MAX_ROW_BYTES: usize = 64 << 10;
@@ -14,9 +21,10 @@ const MAX_DEPTH: usize = 32;
 const INNER: u8 = 5;
 const LEAF: u8 = 13;
 
-/// What the database in `bytes` says: `column = "value"` for each text in its tables, an empty line behind each row. `None`
-/// if it is none, or its texts are no UTF-8. Whatever is damaged is passed over.
-pub(crate) fn text(bytes: &[u8]) -> Option<Vec<u8>> {
+/// What the database in `bytes` says: `column = "value"` for each text in its tables, an empty line behind each row; and
+/// whether that is too much for one of its size, so that a part of it is missing. `None` if it is none, or its texts are no
+/// UTF-8. Whatever is damaged is passed over.
+pub(crate) fn text(bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
     let pages = Pages::of(bytes)?;
     let mut text = Vec::new();
     let mut tables = Vec::new();
@@ -27,9 +35,13 @@ pub(crate) fn text(bytes: &[u8]) -> Option<Vec<u8>> {
         }
     });
     for (page, columns) in tables {
-        pages.rows(u32::try_from(page).unwrap_or(0), &mut |row| write(row, &columns, &mut text));
+        pages.rows(u32::try_from(page).unwrap_or(0), &mut |row| {
+            let before = text.len();
+            write(row, &columns, &mut text);
+            pages.take(text.len() - before);
+        });
     }
-    Some(text)
+    Some((text, pages.left.get() == 0))
 }
 
 /// A value of a row.
@@ -45,6 +57,8 @@ struct Pages<'b> {
     size: usize,
     /// Bytes of a page that are used.
     usable: usize,
+    /// Bytes that may still be read or written.
+    left: Cell<usize>,
 }
 
 impl<'b> Pages<'b> {
@@ -57,7 +71,15 @@ impl<'b> Pages<'b> {
         let reserved = usize::from(*bytes.get(20)?);
         let is_utf8 = bytes.get(56..60)? == [0, 0, 0, 1];
         let usable = size.checked_sub(reserved).filter(|usable| *usable >= 480)?;
-        is_utf8.then_some(Self { bytes, size, usable })
+        let left = Cell::new(bytes.len().saturating_mul(RATIO).saturating_add(FLOOR_BYTES));
+        is_utf8.then_some(Self { bytes, size, usable, left })
+    }
+
+    /// Takes so much of what is left; whether there was as much.
+    fn take(&self, bytes: usize) -> bool {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(bytes));
+        bytes < left
     }
 
     /// The page of this number, and where its header starts.
@@ -69,12 +91,14 @@ impl<'b> Pages<'b> {
 
     /// Hands out the rows of the table whose tree starts at page `root`.
     fn rows(&self, root: u32, visit: &mut impl FnMut(&[Value<'_>])) {
-        let mut left = self.bytes.len() / self.size;
         let mut open = vec![(root, 0)];
         while let Some((page, depth)) = open.pop() {
-            // Each page once at most, also where pages lead to each other.
-            let Some(rest) = left.checked_sub(1).filter(|_| depth < MAX_DEPTH) else { return };
-            left = rest;
+            if depth >= MAX_DEPTH {
+                self.left.set(0);
+            }
+            if !self.take(self.size) {
+                return;
+            }
             let below = self.visit(page, visit).unwrap_or_default();
             open.extend(below.into_iter().rev().map(|page| (page, depth + 1)));
         }
@@ -92,6 +116,9 @@ impl<'b> Pages<'b> {
             INNER => Some(cells.filter_map(id).chain(id(page.get(start + 8..)?)).collect()),
             LEAF => {
                 for payload in cells.filter_map(|cell| self.payload(cell)) {
+                    if !self.take(payload.len() + 1) {
+                        break;
+                    }
                     if let Some(row) = values(&payload) {
                         visit(&row);
                     }
@@ -239,6 +266,26 @@ mod tests {
         assert_eq!(varint(b"\x81\x00"), Some((128, &b""[..])));
         assert_eq!(varint(&[0xff; 9]), Some((u64::MAX, &b""[..])));
         assert_eq!(varint(&[0xff; 3]), None);
+    }
+
+    /// A list of one table whose only page leads to itself.
+    #[test]
+    fn pages_that_lead_to_each_other_come_to_an_end() {
+        let mut bytes = vec![0; 1024];
+        for (at, part) in [
+            (0, super::MAGIC),
+            (16, &[2, 0]),
+            (56, &[0, 0, 0, 1]),
+            // The root: leads to itself by a hundred cells and at its end.
+            (100, &[super::INNER, 0, 0, 0, 100, 0, 0, 0, 0, 0, 0, 1]),
+        ] {
+            bytes.splice(at..at + part.len(), part.iter().copied());
+        }
+        for cell in 0..100 {
+            bytes.splice(112 + 2 * cell..114 + 2 * cell, [1, 100]);
+        }
+        bytes.splice(356..360, [0, 0, 0, 1]);
+        assert_eq!(text(&bytes), Some((Vec::new(), true)));
     }
 
     proptest! {
