@@ -51,6 +51,9 @@ pub use wrapping::Wrapping;
 /// Longest line of ancestors. Each request of a token walks it.
 pub const MAX_DEPTH: u32 = 64;
 
+/// Where tokens of the agent inside the server come from. No request leads there.
+pub const AGENT_PATH: &str = "auth/token/agent";
+
 /// Keyed hash of a token, the only form in which it is stored: 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TokenHash(pub String);

@@ -1,6 +1,7 @@
 //! Rotations as an operator meets them: what is defined, what stands in the way of a target, what the history says of it.
 
 mod definitions;
+mod kill;
 mod rest;
 mod targets;
 mod versions;

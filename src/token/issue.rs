@@ -9,7 +9,7 @@ use turnlock_core::token::TokenKind;
 
 use super::life::{self, Bounds};
 use super::row;
-use super::{Caller, MAX_DEPTH, Named, TokenEntry, Tokens};
+use super::{AGENT_PATH, Caller, MAX_DEPTH, Named, TokenEntry, Tokens};
 use crate::barrier::{BarrierError, Changes};
 use crate::error::Error;
 use crate::mount::MountEntry;
@@ -169,7 +169,7 @@ impl Tokens {
         let order = Order {
             policies: vec![AGENT_POLICY.to_owned()],
             display_name: "embedded-agent".to_owned(),
-            path: "auth/token/agent".to_owned(),
+            path: AGENT_PATH.to_owned(),
             ttl,
             batch: true,
             ..Order::default()

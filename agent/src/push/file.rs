@@ -97,8 +97,14 @@ impl FileTarget {
             if !mark.exists() {
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(&mark)?.sync_all()?;
             }
-            // Random name, created anew with mode 0600; gone again if anything below fails.
-            let mut beside = tempfile::Builder::new().prefix(".turnlock-").tempfile_in(&folder)?;
+            // Always the same name, so that what an agent leaves that is killed here is found by the next one; made anew with mode
+            // 0600, so that it is nobody else's; gone again if anything below fails.
+            let name = beside(&path);
+            match std::fs::remove_file(folder.join(&name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut beside = tempfile::Builder::new().prefix(&name).rand_bytes(0).tempfile_in(&folder)?;
             beside.write_all(value.expose())?;
             beside.as_file().set_permissions(Permissions::from_mode(self.mode))?;
             beside.as_file().sync_all()?;
@@ -121,6 +127,13 @@ fn mark(path: &Path) -> PathBuf {
     mark.push(path.file_name().unwrap_or_default());
     mark.push(".turnlock");
     path.with_file_name(mark)
+}
+
+/// Name of the file that the value is written to before it takes the place of the target: `.NAME.turnlock-new`.
+fn beside(path: &Path) -> OsString {
+    let mut name = mark(path).file_name().unwrap_or_default().to_owned();
+    name.push("-new");
+    name
 }
 
 fn signal_of(name: &str) -> Result<Signal, PushError> {
@@ -187,6 +200,23 @@ mod tests {
         }
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    /// Cause: the value was written beside under a random name. Loss: an agent that was killed left it there, in the clear and
+    /// for ever. Fix: the name is always the same, and what has it goes.
+    #[test]
+    fn what_a_killed_agent_left_is_taken_away_and_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, left) = (folder.path().join("key"), folder.path().join(".key.turnlock-new"));
+        std::fs::write(&left, "tlk_canary_left").unwrap();
+        let held = std::fs::File::open(&left).unwrap();
+        target(&path, false).replace(&Protected::copy_of(b"tlk_canary_new"), &within(&folder)).unwrap();
+        assert!(!left.exists());
+        assert_eq!(
+            std::io::read_to_string(held).unwrap(),
+            "tlk_canary_left",
+            "whoever had it open reads the new value"
+        );
     }
 
     #[test]

@@ -196,6 +196,13 @@ impl Attempt {
         self
     }
 
+    /// The row after `agent` was found to work on it no more.
+    #[must_use]
+    pub fn let_go_by(self, agent: &str) -> Self {
+        let claim = self.claim.filter(|claim| claim.agent != agent);
+        Self { claim, ..self }
+    }
+
     /// The row after its version was made anew as `version`, before the step that promotes it.
     #[must_use]
     pub fn remade(self, version: u64, now: DateTime<Utc>) -> Self {
@@ -335,6 +342,14 @@ mod tests {
         let second = first.clone().claimed("two", now() + CLAIM).unwrap();
         assert_eq!(second.accepts(first.epoch, Step::Create), Err(Refused::Fenced));
         assert_eq!(second.accepts(second.epoch, Step::Create), Ok(()));
+    }
+
+    #[test]
+    fn a_worker_that_is_gone_lets_go_of_what_is_its_own_only() {
+        let row = attempt().claimed("one", now()).unwrap();
+        assert!(!row.clone().let_go_by("two").is_due(now()));
+        let again = row.clone().let_go_by("one").claimed("one", now()).unwrap();
+        assert_eq!(again.accepts(row.epoch, Step::Create), Err(Refused::Fenced));
     }
 
     #[test]

@@ -17,6 +17,10 @@ use crate::engine::kv2::{Secrets, Which};
 use crate::error::Error;
 use crate::mount::Mount;
 use crate::response::{Json, Response};
+use crate::token::AGENT_PATH;
+
+/// Name under which the agent in the server itself claims.
+const EMBEDDED: &str = "embedded";
 
 /// Fields of a claim.
 const CLAIM_FIELDS: [&str; 2] = ["agent", "pool"];
@@ -44,7 +48,12 @@ struct Idle {
 pub(super) async fn claim(call: &Call) -> Result<Response, Error> {
     let fields = &call.request.fields;
     fields.only(&CLAIM_FIELDS)?;
-    let agent = fields.required_string("agent")?;
+    let own = call.caller()?.entry.path == AGENT_PATH;
+    let agent = match fields.required_string("agent")? {
+        _ if own => EMBEDDED.to_owned(),
+        name if name == EMBEDDED => return Err(Error::invalid("this is the name of the agent in the server itself")),
+        name => name,
+    };
     let pool = fields.string("pool")?.unwrap_or_default();
     let now = call.parts.clock.now();
     let mut next = None;
@@ -55,7 +64,11 @@ pub(super) async fn claim(call: &Call) -> Result<Response, Error> {
         if !stored.rotation.pool.is_empty() && stored.rotation.pool != pool {
             continue;
         }
-        let open = load::<Attempt>(&call.mount.view, &open_path(&name)).await?;
+        let mut open = load::<Attempt>(&call.mount.view, &open_path(&name)).await?;
+        if own {
+            // There is one agent in a server, and it does one thing at a time: what it still holds is of a server that was killed.
+            open = open.map(|(attempt, record)| (attempt.let_go_by(EMBEDDED), record));
+        }
         let due = due(&stored, open.as_ref(), now);
         next = next.into_iter().chain(due).min();
         let claimed = match open {
