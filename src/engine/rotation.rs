@@ -36,7 +36,7 @@ pub const ROUTES: &[Route] = &[
         access: Access::Token,
         exists: Some(|call| Box::pin(definition::exists(call))),
         handler: |call| Box::pin(definition::write(call)),
-        doc: "Defines how and when the secret at this path is rotated.",
+        doc: "Defines how and when the secret at this path is rotated; what is not named stays as it was.",
     },
     Route {
         operations: &[Operation::Read],
