@@ -191,3 +191,24 @@ pub fn printable(text: &str) -> Cow<'_, str> {
             .collect(),
     )
 }
+
+/// `matched` without a quote at its end that opens before it: the format of a rule may look at what follows the credential.
+fn without_last_quote(matched: &str) -> &str {
+    let quote = matched.chars().next_back().filter(|last| matches!(last, '"' | '\'' | '`'));
+    let is_alone = |quote: char| matched.matches(quote).count() % 2 == 1;
+    quote.filter(|quote| is_alone(*quote)).and_then(|quote| matched.strip_suffix(quote)).unwrap_or(matched)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_last_quote;
+
+    #[test]
+    fn a_quote_that_opens_before_the_match_is_not_shown() {
+        for (matched, shown) in
+            [("REDACTED\"", "REDACTED"), ("\"REDACTED\"", "\"REDACTED\""), ("k='REDACTED'", "k='REDACTED'"), ("", "")]
+        {
+            assert_eq!(without_last_quote(matched), shown);
+        }
+    }
+}

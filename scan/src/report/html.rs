@@ -7,7 +7,7 @@ use turnlock_core::counted;
 use turnlock_core::finding::{Finding, Verdict};
 
 use super::group::{Group, groups};
-use super::{Redaction, Report, Row, printable};
+use super::{Redaction, Report, Row, printable, without_last_quote};
 
 const STYLE: &str = "\
 body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1b1f24;background:#fff}
@@ -86,7 +86,7 @@ fn article(group: &Group<'_>, redaction: Redaction, to: &mut impl Write) -> io::
         Some(verdict) => writeln!(to, "<p>Is {}, its provider says</p>", verdict.word())?,
         None => {}
     }
-    writeln!(to, "<pre>{}</pre>\n<table>", text(&Row::new(best, redaction).r#match))?;
+    writeln!(to, "<pre>{}</pre>\n<table>", text(without_last_quote(&Row::new(best, redaction).r#match)))?;
     for finding in &group.places {
         let row = Row::new(finding, redaction);
         let commit = row.commit.get(..12).unwrap_or(row.commit);

@@ -7,7 +7,7 @@ use turnlock_core::counted;
 use turnlock_core::finding::{Finding, Verdict};
 
 use super::group::{Group, groups};
-use super::{Redaction, Report, Row, printable};
+use super::{Redaction, Report, Row, printable, without_last_quote};
 use crate::coverage::{Coverage, Why};
 
 /// Most places of one credential that are listed.
@@ -104,13 +104,6 @@ fn place(finding: &Finding, look: &Look, to: &mut impl Write) -> io::Result<()> 
     writeln!(to, "\n        {faint}to ignore: {}{faint:#}", printable(&finding.ignore_name()))
 }
 
-/// `matched` without a quote at its end that opens before it: the format of a rule may look at what follows the credential.
-fn without_last_quote(matched: &str) -> &str {
-    let quote = matched.chars().next_back().filter(|last| matches!(last, '"' | '\'' | '`'));
-    let is_alone = |quote: char| matched.matches(quote).count() % 2 == 1;
-    quote.filter(|quote| is_alone(*quote)).and_then(|quote| matched.strip_suffix(quote)).unwrap_or(matched)
-}
-
 /// Writes what was covered and what was not, for people.
 pub fn write_summary(report: &Report, to: &mut impl Write) -> io::Result<()> {
     let Coverage { files, blobs, commits, bytes, binary, archives, unpacked, symlinks, allowed, omitted, omissions } =
@@ -152,18 +145,4 @@ pub fn write_summary(report: &Report, to: &mut impl Write) -> io::Result<()> {
         writeln!(to, "ignore entry does not count: {}", printable(entry))?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_last_quote;
-
-    #[test]
-    fn a_quote_that_opens_before_the_match_is_not_shown() {
-        for (matched, shown) in
-            [("REDACTED\"", "REDACTED"), ("\"REDACTED\"", "\"REDACTED\""), ("k='REDACTED'", "k='REDACTED'"), ("", "")]
-        {
-            assert_eq!(without_last_quote(matched), shown);
-        }
-    }
 }
