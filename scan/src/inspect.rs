@@ -131,6 +131,8 @@ pub(crate) struct Inspector<'a> {
     pub(crate) comments: bool,
     /// How many notations are taken off one another.
     pub(crate) decode_depth: usize,
+    /// Bytes of a text in which keywords are looked for. What is found by them may lie behind.
+    pub(crate) until: usize,
 }
 
 /// Credentials of one text, by their place in it: of those that overlap another only the more certain stay.
@@ -162,7 +164,8 @@ impl Inspector<'_> {
 
     /// Applies the rules, and collects what the store has to be asked about.
     fn inspect(&self, text: &[u8], source: Option<&[u8]>) -> Inspection {
-        let Hits { list, beyond, is_full } = self.rules.hits(text, |span| self.is_allowed(text, span));
+        let Hits { list, beyond, is_full } =
+            self.rules.hits(text, self.until.min(text.len()), |span| self.is_allowed(text, span));
         let found = list.len();
         let mut kept = 0;
         let sightings: Vec<Sighting> = list
@@ -221,7 +224,7 @@ impl Inspector<'_> {
                     || decode::trail(layers, span)
                         .is_some_and(|(trail, _)| trail.last().is_some_and(|whole| self.is_allowed(text, whole)))
             };
-            for hit in self.rules.hits(&layer.text, excused).list {
+            for hit in self.rules.hits(&layer.text, layer.text.len(), excused).list {
                 let Some((trail, decoding)) = decode::trail(layers, &hit.span) else { continue };
                 let Some((secrets, _)) = decode::trail(layers, &hit.secret) else { continue };
                 let (Some(whole), Some(secret)) = (trail.last(), secrets.last()) else { continue };

@@ -83,13 +83,13 @@ impl Matcher {
 
     /// The credentials in `text`, in order of their place; no two overlap. Equal texts give equal answers.
     pub fn hits(&self, text: &[u8]) -> Vec<Hit> {
-        self.find(text).hits
+        self.find(text, text.len()).hits
     }
 
-    /// The same, with what the scan of other texts has to know of it.
-    pub(crate) fn find(&self, text: &[u8]) -> Found {
+    /// The same as far as keywords before `until` lead to them, with what the scan of other texts has to know of it.
+    pub(crate) fn find(&self, text: &[u8], until: usize) -> Found {
         let (mut hits, mut beyond) = (Vec::new(), false);
-        for (index, window) in self.prefilter.windows(&self.rules, text) {
+        for (index, window) in self.prefilter.windows(&self.rules, text, until) {
             if let Some(rule) = self.rules.get(index) {
                 beyond |= rule.reach.is_some();
                 apply(index, rule, text, window, &mut hits);

@@ -45,12 +45,13 @@ impl Prefilter {
         Self { keywords: Keywords::new(&keywords), rules_of }
     }
 
-    /// The windows of `text` in which each rule must be tried: ordered by rule, then place; none overlap.
-    pub fn windows(&self, rules: &[Rule], text: &[u8]) -> Vec<(usize, Range<usize>)> {
+    /// The windows of `text` in which each rule must be tried because of a keyword before `until`: ordered by rule, then
+    /// place; none overlap.
+    pub fn windows(&self, rules: &[Rule], text: &[u8], until: usize) -> Vec<(usize, Range<usize>)> {
         let mut windows: Vec<(usize, Range<usize>)> = Vec::new();
         // A keyword often occurs many times in one line; its bounds are looked up once.
         let mut line = 0..0;
-        self.keywords.find(text, |keyword, hit| {
+        self.keywords.find(text.get(..until).unwrap_or(text), |keyword, hit| {
             if !(line.start <= hit.start && hit.end <= line.end && !line.is_empty()) {
                 line = line_of(text, hit.clone());
             }

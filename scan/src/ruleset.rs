@@ -116,11 +116,11 @@ impl Ruleset {
         self.custom.rules().iter().map(|rule| rule.id.clone()).collect()
     }
 
-    /// What the rules find in `text`. `excused` says of the bytes of a match whether the text
-    /// itself allows them.
-    pub(crate) fn hits(&self, text: &[u8], excused: impl Fn(&Range<usize>) -> bool) -> Hits {
+    /// What the rules find in `text`, those of the catalogue by keywords before `until`. `excused` says of the bytes of a
+    /// match whether the text itself allows them.
+    pub(crate) fn hits(&self, text: &[u8], until: usize, excused: impl Fn(&Range<usize>) -> bool) -> Hits {
         let offset = self.matcher.rules().len();
-        let found = self.matcher.find(text);
+        let found = self.matcher.find(text, until);
         let built_in = found.hits.into_iter().map(|hit| Hit {
             rule: hit.rule,
             place: text::place(text, &hit.span),

@@ -357,6 +357,7 @@ impl Scanner {
             bounds: &self.bounds,
             comments: self.options.honour_comments,
             decode_depth: self.options.decode_depth,
+            until: usize::MAX,
         }
     }
 

@@ -10,7 +10,7 @@ use gix::{ObjectId, oid};
 use crate::coverage::{Coverage, Why};
 use crate::delta::Copied;
 use crate::forest::{Descent, Visit};
-use crate::inspect::Inspection;
+use crate::inspect::{Inspection, Inspector};
 use crate::scanner::{Phase, Progress, Scanner};
 use crate::seen::{Mark, Seen};
 use crate::{inspect, text};
@@ -21,6 +21,9 @@ const BEFORE_BYTES: usize = 256;
 /// Bytes behind the start of a match on which it may depend: what parts a name from its value, and the longest value that
 /// may reach over lines.
 const AFTER_BYTES: usize = 1536;
+
+/// Bytes behind the start of a match in which a keyword may stand that leads to it.
+const KEYWORD_BYTES: usize = 512;
 
 /// Looks at blobs.
 pub(crate) struct Versions<'a> {
@@ -126,7 +129,9 @@ impl<'a> Versions<'a> {
         let line_before = lines.start.saturating_sub(1).min(lines.start.saturating_sub(BEFORE_BYTES));
         let context = text::line_bounds(text, &(line_before..lines.end.saturating_add(AFTER_BYTES).min(text.len())));
         let part = text.get(context.clone()).unwrap_or_default();
-        let inspection = self.scanner.inspector().look(part, None, &HashMap::new());
+        let until = (lines.end - context.start).saturating_add(KEYWORD_BYTES);
+        let inspector = Inspector { until, ..self.scanner.inspector() };
+        let inspection = inspector.look(part, None, &HashMap::new());
         self.note(&inspection, lines.clone(), spots, |span| {
             let span = text::line_bounds(part, span);
             let span = context.start + span.start..context.start + span.end;
