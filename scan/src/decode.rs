@@ -90,11 +90,11 @@ impl Decoding {
 }
 
 impl Layer {
-    /// Takes one notation off whatever `text` holds. `None`: there is nothing to decode.
+    /// Takes one notation off whatever `text` holds that starts before `until`. `None`: there is nothing to decode.
     ///
     /// The result is no longer than `text`, but for what was compressed in it, which takes of `room`.
-    fn of(text: &[u8], room: &mut Room<'_>) -> Option<Self> {
-        let found = find(text, room);
+    fn of(text: &[u8], until: usize, room: &mut Room<'_>) -> Option<Self> {
+        let found = find(text, until, room);
         if found.is_empty() {
             return None;
         }
@@ -149,13 +149,14 @@ impl Layer {
     }
 }
 
-/// `text` with one notation after another taken off, at most `depth` of them; and whether what is compressed in it expands to
+/// `text` with one notation after another taken off, at most `depth` of them, of what starts before `until`; and whether what is compressed in it expands to
 /// too much, so that a part of it is missing.
-pub(crate) fn layers(text: &[u8], depth: usize, bounds: &Bounds) -> (Vec<Layer>, bool) {
+pub(crate) fn layers(text: &[u8], until: usize, depth: usize, bounds: &Bounds) -> (Vec<Layer>, bool) {
     let mut layers: Vec<Layer> = Vec::new();
     let mut room = Room::of(text, bounds);
     while layers.len() < depth {
-        let Some(layer) = Layer::of(layers.last().map_or(text, |layer| &layer.text), &mut room) else { break };
+        let (below, until) = layers.last().map_or((text, until), |layer| (&layer.text, usize::MAX));
+        let Some(layer) = Layer::of(below, until, &mut room) else { break };
         layers.push(layer);
     }
     (layers, room.is_exceeded)
@@ -177,12 +178,12 @@ pub(crate) fn trail(layers: &[Layer], span: &Range<usize>) -> Option<(Vec<Range<
     Some((trail, decoding))
 }
 
-/// What can be decoded in `text`, in order; none overlap.
-fn find(text: &[u8], room: &mut Room<'_>) -> Vec<Encoded> {
+/// What can be decoded in `text` and starts before `until`, in order; none overlap.
+fn find(text: &[u8], until: usize, room: &mut Room<'_>) -> Vec<Encoded> {
     let mut found = Vec::new();
     let mut escapes = escapes::find(text).into_iter().peekable();
     let mut before = None;
-    runs::each(text, room, |run| {
+    runs::each(text, until, room, |run| {
         while let Some(escape) = escapes.next_if(|escape| escape.span.start < run.span.end) {
             before = Some(escape.span.end);
             found.push(escape);
@@ -194,6 +195,7 @@ fn find(text: &[u8], room: &mut Room<'_>) -> Vec<Encoded> {
         }
     });
     found.extend(escapes);
+    found.retain(|encoded| encoded.span.start < until);
     found.sort_by_key(|encoded| encoded.span.start);
     found
 }

@@ -15,7 +15,7 @@ fn bounds() -> Bounds {
 }
 
 fn layers(text: &str) -> Vec<Layer> {
-    super::layers(text.as_bytes(), super::DEFAULT_DEPTH, &bounds()).0
+    super::layers(text.as_bytes(), usize::MAX, super::DEFAULT_DEPTH, &bounds()).0
 }
 
 fn last(text: &str) -> String {
@@ -83,7 +83,7 @@ fn words_numbers_and_binary_content_are_left_alone() {
         "commit 4b825dc642cb6eb9a060e54bf8d69288fbee4904".to_owned(),
         r"\x89PNG\x0d\x00\xff\xfe 100% \u4e2d\u6587 %d %s \n \\".to_owned(),
     ] {
-        assert_eq!(find(text.as_bytes(), &mut Room::of(b"", &bounds())), [], "{text}");
+        assert_eq!(find(text.as_bytes(), usize::MAX, &mut Room::of(b"", &bounds())), [], "{text}");
     }
 }
 
@@ -120,7 +120,7 @@ proptest! {
         forms.push(said.bytes().map(|byte| format!("%{byte:02x}")).collect());
         forms.push(said.bytes().map(|byte| format!("\\u{byte:04x}")).collect());
         for form in forms {
-            let layer = Layer::of(format!("{before} {form} end").as_bytes(), &mut Room::of(b"", &bounds())).unwrap();
+            let layer = Layer::of(format!("{before} {form} end").as_bytes(), usize::MAX, &mut Room::of(b"", &bounds())).unwrap();
             prop_assert!(memchr::memmem::find(&layer.text, said.as_bytes()).is_some(), "{form}");
         }
     }
@@ -130,9 +130,9 @@ proptest! {
         let mut text = bytes;
         text.extend_from_slice(STANDARD.encode(format!("%41{said}")).as_bytes());
         text.extend_from_slice(b"%3D\\u0041");
-        let found = find(&text, &mut Room::of(b"", &bounds()));
+        let found = find(&text, usize::MAX, &mut Room::of(b"", &bounds()));
         prop_assert!(found.windows(2).all(|pair| pair[0].span.end <= pair[1].span.start));
-        if let Some(layer) = Layer::of(&text, &mut Room::of(b"", &bounds())) {
+        if let Some(layer) = Layer::of(&text, usize::MAX, &mut Room::of(b"", &bounds())) {
             prop_assert!(layer.text.len() <= text.len());
             for at in 0..layer.text.len() {
                 if let Some((trail, _)) = trail(std::slice::from_ref(&layer), &(at..at + 1)) {

@@ -131,7 +131,7 @@ pub(crate) struct Inspector<'a> {
     pub(crate) comments: bool,
     /// How many notations are taken off one another.
     pub(crate) decode_depth: usize,
-    /// Bytes of a text in which keywords are looked for. What is found by them may lie behind.
+    /// Bytes of a text in which keywords and what is encoded are looked for. What is found by them may lie behind.
     pub(crate) until: usize,
 }
 
@@ -213,7 +213,7 @@ impl Inspector<'_> {
         let plain = inspection.sightings.iter().enumerate();
         let mut levels = vec![Level(plain.map(|(index, seen)| (seen.span.clone(), seen.certainty, index)).collect())];
         let mut gone = HashSet::new();
-        let (layers, is_cut) = decode::layers(text, self.decode_depth, self.bounds);
+        let (layers, is_cut) = decode::layers(text, self.until, self.decode_depth, self.bounds);
         inspection.gaps.extend(is_cut.then_some(Why::ExpandsWithin));
         // What is written in another notation may go on for many lines.
         inspection.beyond |= is_cut || !layers.is_empty();
@@ -255,7 +255,7 @@ impl Inspector<'_> {
         sightings: &mut Vec<Sighting>,
     ) {
         let Some(lookup) = self.lookup else { return };
-        let (layers, _) = decode::layers(text, self.decode_depth, self.bounds);
+        let (layers, _) = decode::layers(text, self.until, self.decode_depth, self.bounds);
         for (layers, layer) in each_with_those_below(&layers) {
             for (span, live) in lookup.locate(&layer.text, confirmed) {
                 let Some((trail, decoding)) = decode::trail(layers, &span) else { continue };

@@ -20,6 +20,9 @@ const SHORT_BITS: u32 = 14;
 /// Bits of a hash that lead to its anchors.
 const INDEX_BITS: u32 = 13;
 
+/// Bytes that are gone through before their candidates are looked at.
+const PIECE: usize = 512;
+
 /// Takes the byte before three out of four.
 const THREE: u32 = 0xffff_ff00;
 
@@ -47,6 +50,24 @@ struct Anchor {
     keyword: usize,
     /// Where in the keyword its last byte is.
     last: usize,
+    /// How the keyword starts, as [`start_of`] reads it, and the bits of that which are its own.
+    start: u64,
+    mask: u64,
+}
+
+impl Anchor {
+    fn new(bytes: u32, keyword: usize, last: usize, text: &[u8]) -> Self {
+        let own = text.len().min(8) as u32;
+        let mask = u64::MAX.checked_shr(64 - 8 * own).unwrap_or(0);
+        Self { bytes, keyword, last, start: start_of(text) & mask, mask }
+    }
+
+    /// Where the keyword may stand in `text` if the anchor ends at `at`: most that have the anchor are told apart by their
+    /// start, without a look at the keyword.
+    fn place(&self, text: &[u8], at: usize) -> Option<usize> {
+        let place = at.checked_sub(self.last)?;
+        (start_of(text.get(place..)?) & self.mask == self.start).then_some(place)
+    }
 }
 
 /// A keyword of one or two bytes, which is looked for by one of them.
@@ -117,7 +138,7 @@ impl Keywords {
             match rarest {
                 Some((start, bytes)) if length >= 3 => {
                     let bytes = bytes.iter().fold(0, |bytes, byte| bytes >> 8 | fold(*byte) << 24);
-                    let anchor = Anchor { bytes, keyword, last: start + length - 1 };
+                    let anchor = Anchor::new(bytes, keyword, start + length - 1, text.as_bytes());
                     if length == 4 { long.push(anchor) } else { short.push(anchor) }
                 }
                 _ => tiny.extend(Tiny::of(keyword, text)),
@@ -139,13 +160,22 @@ impl Keywords {
             }
         }
         let mut four = 0u32;
-        for (at, byte) in text.iter().enumerate() {
-            four = four >> 8 | fold(*byte) << 24;
-            if self.long.may_be(four) | self.short.may_be(four & THREE) == 0 {
-                continue;
+        let mut candidates = [(0, 0); PIECE];
+        for (piece, bytes) in text.chunks(PIECE).enumerate() {
+            let mut count = 0;
+            for (offset, byte) in bytes.iter().enumerate() {
+                four = four >> 8 | fold(*byte) << 24;
+                // Written always and counted seldom: a branch here would be mispredicted wherever a keyword stands.
+                if let Some(candidate) = candidates.get_mut(count) {
+                    *candidate = (offset, four);
+                }
+                count += (self.long.may_be(four) | self.short.may_be(four & THREE)) as usize;
             }
-            for anchor in self.long.of(four).chain(self.short.of(four & THREE)) {
-                self.check(text, anchor.keyword, at.checked_sub(anchor.last), &mut found);
+            for (offset, four) in candidates.iter().take(count) {
+                let at = piece * PIECE + offset;
+                for anchor in self.long.of(*four).chain(self.short.of(four & THREE)) {
+                    self.check(text, anchor.keyword, anchor.place(text, at), &mut found);
+                }
             }
         }
     }
@@ -158,6 +188,20 @@ impl Keywords {
             found(keyword, span);
         }
     }
+}
+
+/// The first eight bytes, the first one lowest, in a case of their own that makes letters alike; zeros behind the end.
+fn start_of(text: &[u8]) -> u64 {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    let eight = match text.first_chunk::<8>() {
+        Some(eight) => *eight,
+        None => {
+            let mut eight = [0; 8];
+            eight.iter_mut().zip(text).for_each(|(place, byte)| *place = *byte);
+            eight
+        }
+    };
+    u64::from_le_bytes(eight) | CASE
 }
 
 fn fold(byte: u8) -> u32 {

@@ -25,13 +25,13 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// Calls `visit` with each run of `text` that says something readable, in order.
-pub(super) fn each(text: &[u8], room: &mut Room<'_>, mut visit: impl FnMut(Encoded)) {
+/// Calls `visit` with each run of `text` that starts before `until` and says something readable, in order.
+pub(super) fn each(text: &[u8], until: usize, room: &mut Room<'_>, mut visit: impl FnMut(Encoded)) {
     let mut at = 0;
     // Lines before this place were tried together.
     let mut tried = 0;
     // A run of sixteen has a byte at every sixteenth place: most of a text is passed over without being looked at.
-    while let Some(byte) = text.get(at + MIN_RUN - 1) {
+    while let Some(byte) = text.get(at + MIN_RUN - 1).filter(|_| at < until) {
         let probe = at + MIN_RUN - 1;
         if !is_of_run(byte) {
             at = probe + 1;
