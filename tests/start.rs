@@ -44,7 +44,8 @@ fn a_first_start_that_fails_leaves_nothing_behind() {
     std::fs::write(folder.path().join("file"), "").unwrap();
     let before = below(folder.path());
     let storage = "storage \"sled\" { path = \"new/data\" }\n";
-    let listener = format!("listener \"tcp\" {{ address = \"127.0.0.1:{}\" tls_disable = true }}\n", free_port());
+    let free = free_port();
+    let listener = format!("listener \"tcp\" {{ address = \"127.0.0.1:{free}\" tls_disable = true }}\n");
     let socket = "listener \"unix\" { address = \"socket\" }\n";
     let audit = "audit \"file\" { path = \"audit.log\" }\n";
     for (config, told) in [
@@ -53,7 +54,10 @@ fn a_first_start_that_fails_leaves_nothing_behind() {
             "in use",
         ),
         (
-            format!("{storage}{socket}{audit}listener \"tcp\" {{ tls_cert_file = \"a\" tls_key_file = \"b\" }}"),
+            format!(
+                "{storage}{socket}{audit}listener \"tcp\" {{\n  address = \"127.0.0.1:{free}\"\n  tls_cert_file = \"a\"\n  \
+                 tls_key_file = \"b\"\n}}"
+            ),
             "certificate",
         ),
         (format!("{storage}{listener}{socket}audit \"file\" {{ path = \"missing/audit.log\" }}"), "missing/audit.log"),
