@@ -61,7 +61,8 @@ pub(crate) fn values(regex: &Regex, text: &[u8], window: Range<usize>) -> Vec<Ra
             break;
         }
         from = group.end();
-        if ends_whole(text, value.end) && !name::is_of_digest(assigned_to(text, value.start)) {
+        let is_digest = || name::is_of_digest(assigned_to(text, value.start)) || is_digest_by_place(text, &value);
+        if ends_whole(text, value.end) && !is_digest() {
             values.push(value);
         }
     }
@@ -76,6 +77,22 @@ fn ends_whole(text: &[u8], end: usize) -> bool {
         Some(b'.') => !word(end + 1),
         _ => !word(end),
     }
+}
+
+/// Whether `value` stands where digests of files do: behind the `#` of an address, or before two blanks and a file's name.
+fn is_digest_by_place(text: &[u8], value: &Range<usize>) -> bool {
+    let bytes = text.get(value.clone()).unwrap_or_default();
+    if !matches!(bytes.len(), 32 | 40 | 56 | 64 | 96 | 128) || !bytes.iter().all(u8::is_ascii_hexdigit) {
+        return false;
+    }
+    let before = text.get(value.start.saturating_sub(200)..value.start).unwrap_or_default();
+    let address = before.strip_suffix(b"#").and_then(|before| before.rsplit(u8::is_ascii_whitespace).next());
+    if address.is_some_and(|address| memchr::memmem::find(address, b"://").is_some()) {
+        return true;
+    }
+    let after = text.get(value.end..).unwrap_or_default();
+    let name = after.strip_prefix(b"  ").or_else(|| after.strip_prefix(b" *"));
+    name.and_then(<[u8]>::first).is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/' | b'_'))
 }
 
 /// The name that the value at `start` of `text` is directly assigned to; empty if there is none.
@@ -94,6 +111,22 @@ mod tests {
     use crate::rule;
 
     const KEY: &str = "3f0e9ab1c7d248561b0c9e8f7a6d5c4b";
+
+    #[test]
+    fn digests_of_files_are_no_credentials_of_what_the_files_are_called() {
+        for text in [
+            format!("{KEY}  adafruit-1.2.tar.gz"),
+            format!("echo \"{KEY} *adafruit.zip\" | md5sum -c"),
+            format!("resolved \"https://registry.test/adafruit/-/adafruit-1.2.tgz#{KEY}\""),
+            format!("adafruit.test/io v1.2.3 h1:{KEY}"),
+            format!("{{ \"repo\": \"adafruit\", \"rev\": \"{KEY}\" }}"),
+        ] {
+            assert_eq!(found(&text), [""; 0], "{text}");
+        }
+        for text in [format!("adafruit_key = {KEY} # of the board"), format!("adafruit: {KEY}")] {
+            assert_eq!(found(&text), [KEY], "{text}");
+        }
+    }
 
     /// What a rule for 32 hexadecimal digits near `box` or `adafruit` finds.
     fn found(text: &str) -> Vec<String> {

@@ -284,6 +284,12 @@ const DIGEST_ENDS: &[&str] = &[
     "commit",
     "revision",
     "etag",
+    "shasum",
+    "rev",
+    "reference",
+    // Of lock files of Go and of Terraform.
+    "h1",
+    "zh",
 ];
 
 /// Whether `name` is one of a digest of something public: `sha256`, `gitCommit`, `integrity`.

@@ -229,11 +229,21 @@ pub(crate) fn is_reference(value: &[u8]) -> bool {
                 .iter()
                 .skip(1)
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':' | b'>' | b'-')))
+        || value.starts_with(b"[]")
+        || is_address_or_type(value)
         || value.starts_with(b"turnlock://")
         || value.starts_with(b"vault:")
         || value.starts_with(b"op://")
         || value.starts_with(b"env:")
         || value.starts_with(b"arn:aws:")
+}
+
+/// What program code takes the address of, or points to: `&entries[0]`, `*tls.Secret`, `*(*uint32)(key)`.
+fn is_address_or_type(value: &[u8]) -> bool {
+    let Some((b'*' | b'&', rest)) = value.split_first() else { return false };
+    let of_code =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'[' | b']' | b'(' | b')' | b'*');
+    rest.iter().all(of_code) && rest.iter().any(|byte| matches!(byte, b'.' | b'[' | b'('))
 }
 
 fn distinct(value: &[u8]) -> usize {
