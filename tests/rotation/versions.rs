@@ -74,3 +74,54 @@ async fn a_version_that_went_ends_the_attempt_with_the_reason() {
     let (table, ..) = turnlock(&instance, &["rotate", "history", SECRET]);
     assert!(table.contains("is gone") && table.contains("push"), "{table}");
 }
+
+/// Cause: a version was made over nothing when there was no secret any more. Loss: what somebody had deleted came back, without
+/// its other fields.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_somebody_deleted_stays_deleted_and_the_attempt_says_so() {
+    let instance = serving(std::path::Path::new("/nowhere")).await;
+    let root = instance.as_root();
+    let fields = json!({"key": "tlk_canary_first", "user": "kept"});
+    root.put("secret/data/app/key", json!({"data": fields})).await;
+    root.put(&format!("rotation/definitions/{SECRET}"), json!({"field": "key"})).await;
+    let fails = async || {
+        run(&instance).await;
+        let row = attempt(&instance, "failure", |row| row["state"] != "running").await;
+        assert_eq!((&row["state"], &row["failure"]), (&json!("failed"), &json!("misconfigured")), "{row}");
+        assert_eq!((&row["version"], row["obstacles"].as_array().map(Vec::len)), (&Value::Null, Some(1)), "{row}");
+        let said = text(&row["obstacles"][0]["reason"]);
+        assert!(said.starts_with("the secret is gone") && said.contains("rotate delete"), "{said}");
+    };
+    root.delete("secret/data/app/key").await;
+    fails().await;
+    assert_eq!(root.get("secret/data/app/key").await.0, 404);
+    // Restored it is rotated with all that is in it, and a field that it does not have yet is made.
+    root.put("secret/undelete/app/key", json!({"versions": [2]})).await;
+    root.put(&format!("rotation/definitions/{SECRET}"), json!({"field": "new"})).await;
+    run(&instance).await;
+    attempt(&instance, "success", |row| row["state"] == "succeeded").await;
+    let (_, now) = root.get("secret/data/app/key").await;
+    let now = &now["data"]["data"];
+    assert_eq!((&now["key"], &now["user"]), (&fields["key"], &fields["user"]));
+    assert!(!text(&now["new"]).is_empty());
+    root.delete("secret/metadata/app/key").await;
+    fails().await;
+    assert_eq!(root.get("secret/metadata/app/key").await.0, 404, "the path was made anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_deleted_during_an_attempt_is_not_brought_back_by_it() {
+    let instance = serving(std::path::Path::new("/nowhere")).await;
+    let root = instance.as_root();
+    let work = at_promote(&instance).await;
+    root.delete("secret/data/app/key").await;
+    report(&instance, &work, json!({})).await;
+    let row = attempt(&instance, "the end", |row| row["state"] == "failed").await;
+    assert!(text(&row["obstacles"][0]["reason"]).starts_with("the secret is gone"), "{row}");
+    assert_eq!(root.get("secret/data/app/key").await.0, 404);
+    // A person decides, and restores it.
+    root.put("secret/undelete/app/key", json!({"versions": [1]})).await;
+    turnlock(&instance, &["rotate", "resume", SECRET]);
+    let (_, work) = root.put("rotation/claim", json!({"agent": "test", "pool": "by-hand"})).await;
+    assert_eq!(report(&instance, &work, json!({})).await["data"]["attempt"]["step"], "push");
+}

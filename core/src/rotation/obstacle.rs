@@ -75,6 +75,9 @@ pub enum Reason {
     /// Not a target: the secret itself.
     #[error("the secret, its mount or the version that was made is gone, or it cannot take the value")]
     Secret,
+    /// Not a target: somebody has deleted the secret.
+    #[error("the secret is gone, and a rotation does not bring it back: restore it, or end this with rotate delete")]
+    Gone,
     /// The definition cannot work.
     #[error("its definition is not valid for this agent")]
     Definition,
@@ -101,6 +104,7 @@ impl Reason {
             | Self::Occupied
             | Self::NotOwned
             | Self::Secret
+            | Self::Gone
             | Self::Definition => Failure::Misconfigured,
         }
     }

@@ -249,7 +249,8 @@ impl<'a> Secrets<'a> {
     }
 
     /// Stores a version with one member of the current data replaced under `pending`, without changing what readers get.
-    /// What `also` puts into the changes happens in the same commit.
+    /// What `also` puts into the changes happens in the same commit. [`Error::NotFound`] when there is no secret, or its current
+    /// version is deleted or destroyed: whoever took it away must not get it back, with one member and without the others.
     pub async fn stage<T>(
         &self,
         path: &str,
@@ -259,8 +260,10 @@ impl<'a> Secrets<'a> {
     ) -> Result<T, Error> {
         check_data(patch)?;
         self.change_with(path, |draft, changes| {
-            let gone = draft.secret.version(draft.secret.current()).is_none_or(|current| current.is_gone(self.now));
-            let target = draft.data.as_ref().filter(|_| !gone).and_then(Protected::expose_str).unwrap_or("{}");
+            if !self.is_there(&draft.secret) {
+                return Err(Error::NotFound);
+            }
+            let target = draft.data.as_ref().and_then(Protected::expose_str).unwrap_or("{}");
             let merged = json::merge_patch(target, patch)?;
             let version = draft.add_version(merged, PENDING, config)?;
             also(&version, changes)
@@ -269,14 +272,24 @@ impl<'a> Secrets<'a> {
     }
 
     /// Moves `current` to version `number` and `previous` to the version that it replaces, as one commit with what `also`
-    /// puts into the changes; it is told the version that was current before, 0 for none. Idempotent.
+    /// puts into the changes; it is told the version that was current before. Idempotent. [`Error::NotFound`] as in
+    /// [`Secrets::stage`].
     pub async fn promote<T>(
         &self,
         path: &str,
         number: u32,
         mut also: impl FnMut(u32, &mut Changes) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.set_label_with(path, CURRENT, number, |before, changes| also(before.current(), changes)).await
+        self.set_label_with(path, CURRENT, number, |before, changes| match self.is_there(before) {
+            true => also(before.current(), changes),
+            false => Err(Error::NotFound),
+        })
+        .await
+    }
+
+    /// Whether readers get something.
+    fn is_there(&self, secret: &Secret) -> bool {
+        secret.version(secret.current()).is_some_and(|current| !current.is_gone(self.now))
     }
 
     /// Removes a secret with all its versions; a missing one is no error.

@@ -87,9 +87,10 @@ pub(super) async fn report(call: &Call) -> Result<Response, Error> {
             };
             match done {
                 // It would be refused the same at each try.
-                Err(Error::Invalid(_) | Error::NotFound) => {
-                    let row = attempt.hindered_by(&[(name.to_owned(), Reason::Secret)], now);
-                    let row = row.next(&Outcome::Failed(Reason::Secret.failure()), duration_ms, now);
+                Err(error @ (Error::Invalid(_) | Error::NotFound)) => {
+                    let reason = if matches!(error, Error::NotFound) { Reason::Gone } else { Reason::Secret };
+                    let row = attempt.hindered_by(&[(name.to_owned(), reason)], now);
+                    let row = row.next(&Outcome::Failed(reason.failure()), duration_ms, now);
                     keep(call, name, row, &record).await?
                 }
                 done => done?,
@@ -151,8 +152,12 @@ async fn promote(
         Err(_) if overtaken.load(Ordering::Relaxed) => {}
         promoted => return promoted,
     }
-    let made = secrets.read(&rotation.path, Which::Number(number)).await?;
-    let value = made.data().and_then(|data| member(data, &rotation.field)).ok_or(Error::NotFound)?;
+    let made = match secrets.read(&rotation.path, Which::Number(number)).await {
+        Ok(made) => made.data().and_then(|data| member(data, &rotation.field)),
+        Err(Error::NotFound) => None,
+        Err(error) => return Err(error),
+    };
+    let value = made.ok_or_else(|| Error::invalid("the version that was made is gone"))?;
     let value = Protected::copy_of(value.as_bytes());
     stage(call, rotation, &value, |version, changes| {
         let row = attempt.clone().remade(version.number.into(), now);
