@@ -3,6 +3,7 @@
 mod definitions;
 mod kill;
 mod rest;
+mod silence;
 mod targets;
 mod versions;
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use turnlock_core::rotation::{Attempt, Rotation};
 use zeroize::Zeroizing;
@@ -20,6 +21,12 @@ pub const LONGEST_REST_IF_WOKEN: Duration = Duration::from_secs(300);
 
 /// Shortest rest: another agent may have come first, and may fail.
 const SHORTEST_REST: Duration = Duration::from_millis(100);
+
+/// How many attempts are driven side by side: a target that does not answer holds up its own, and no others.
+const SIDE_BY_SIDE: usize = 4;
+
+/// How long an attempt is driven alone before more work is asked for. Most are done by then, and one question does for the next.
+const TURN: Duration = Duration::from_millis(250);
 
 /// First and longest pause while the server does not answer.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -76,18 +83,32 @@ impl Agent {
         let mut changes = self.changes.clone();
         let longest = if changes.is_some() { LONGEST_REST_IF_WOKEN } else { LONGEST_REST };
         let mut pause = PAUSE.0;
+        let mut drives = Drives::default();
+        let mut driven = Ok(());
         while end.is_none_or(|end| Instant::now() < end) {
             // What changes from here on is seen by the next claim, or wakes.
             if let Some(changes) = &mut changes {
                 changes.borrow_and_update();
             }
-            let rest = match self.work_once().await {
-                Ok(rest) => {
+            let next = match std::mem::replace(&mut driven, Ok(())) {
+                Ok(()) if drives.held.len() >= SIDE_BY_SIDE => Ok(Next::Nothing(None)),
+                Ok(()) => self.claim(&drives.held).await,
+                Err(error) => Err(error),
+            };
+            let mut in_turn = false;
+            let rest = match next {
+                Ok(Next::Work(work)) => {
                     pause = PAUSE.0;
-                    rest.map_or(Duration::ZERO, |rest| rest.clamp(SHORTEST_REST, longest))
+                    drives.begin(self, *work);
+                    in_turn = true;
+                    TURN
+                }
+                Ok(Next::Nothing(wait)) => {
+                    pause = PAUSE.0;
+                    wait.unwrap_or(longest).clamp(SHORTEST_REST, longest)
                 }
                 Err(error) => {
-                    tracing::warn!(error = %error, agent = %self.name, "the agent could not reach the server or was refused");
+                    self.warn(&error);
                     let now = pause;
                     pause = (pause * 2).min(PAUSE.1);
                     now
@@ -96,30 +117,81 @@ impl Agent {
             let rested = Instant::now() + rest;
             tokio::select! {
                 () = tokio::time::sleep_until(end.map_or(rested, |end| end.min(rested))) => {}
-                () = changed(&mut changes) => {}
+                // One that has its turn would itself wake, a moment before it ends.
+                () = changed(&mut changes), if !in_turn => {}
+                Some(ended) = drives.ended() => driven = ended,
+            }
+        }
+        while let Some(ended) = drives.ended().await {
+            if let Err(error) = ended {
+                self.warn(&error);
             }
         }
     }
 
-    /// Claims one attempt and drives it as far as it goes now. When nothing is due, answers for how long that will stay so
-    /// as far as the server knows.
-    pub async fn work_once(&self) -> Result<Option<Duration>, ClientError> {
+    fn warn(&self, error: &ClientError) {
+        tracing::warn!(error = %error, agent = %self.name, "the agent could not reach the server or was refused");
+    }
+
+    /// Claims one attempt that is due. `held`: what is being driven already.
+    async fn claim(&self, held: &[String]) -> Result<Next, ClientError> {
         #[derive(Serialize)]
         struct Claim<'a> {
             agent: &'a str,
             pool: &'a str,
+            held: &'a [String],
         }
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Idle {
             wait_ms: Option<u64>,
         }
-        let reply = self.client.write("rotation/claim", &Claim { agent: &self.name, pool: &self.pool }).await?;
+        let claim = Claim { agent: &self.name, pool: &self.pool, held };
+        let reply = self.client.write("rotation/claim", &claim).await?;
         if let Ok(Idle { wait_ms }) = reply.data_as() {
-            return Ok(Some(wait_ms.map_or(LONGEST_REST_IF_WOKEN, Duration::from_millis)));
+            return Ok(Next::Nothing(wait_ms.map(Duration::from_millis)));
         }
-        drive(&self.client, reply.data_as()?, &self.folders).await?;
-        Ok(None)
+        Ok(Next::Work(Box::new(reply.data_as()?)))
+    }
+}
+
+/// What there is to do.
+enum Next {
+    /// A claimed attempt.
+    Work(Box<Work>),
+    /// Nothing, and for how long that will stay so as far as the server knows.
+    Nothing(Option<Duration>),
+}
+
+/// The attempts that are driven side by side. They stop when this is dropped.
+#[derive(Default)]
+struct Drives {
+    tasks: JoinSet<(String, Result<(), ClientError>)>,
+    /// Their ids.
+    held: Vec<String>,
+}
+
+impl Drives {
+    fn begin(&mut self, agent: &Agent, work: Work) {
+        let (client, folders, id) = (agent.client.clone(), agent.folders.clone(), work.attempt.id.clone());
+        self.held.push(id.clone());
+        self.tasks.spawn(async move { (id, drive(&client, work, &folders).await) });
+    }
+
+    /// Waits for one of them to go as far as it goes now; `None` when there is none.
+    async fn ended(&mut self) -> Option<Result<(), ClientError>> {
+        match self.tasks.join_next().await? {
+            Ok((id, driven)) => {
+                if let Some(place) = self.held.iter().position(|held| *held == id) {
+                    self.held.swap_remove(place);
+                }
+                Some(driven)
+            }
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Some(Ok(())),
+            },
+        }
     }
 }
 

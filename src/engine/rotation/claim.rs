@@ -23,7 +23,7 @@ use crate::token::AGENT_PATH;
 const EMBEDDED: &str = "embedded";
 
 /// Fields of a claim.
-const CLAIM_FIELDS: [&str; 2] = ["agent", "pool"];
+const CLAIM_FIELDS: [&str; 3] = ["agent", "pool", "held"];
 
 /// What an agent needs for one step.
 #[derive(Serialize)]
@@ -55,6 +55,8 @@ pub(super) async fn claim(call: &Call) -> Result<Response, Error> {
         name => name,
     };
     let pool = fields.string("pool")?.unwrap_or_default();
+    // Ids of the attempts that it is at work on.
+    let held = fields.list("held")?.unwrap_or_default();
     let now = call.parts.clock.now();
     let mut next = None;
     for name in names(call, "definition/").await? {
@@ -66,8 +68,11 @@ pub(super) async fn claim(call: &Call) -> Result<Response, Error> {
         }
         let mut open = load::<Attempt>(&call.mount.view, &open_path(&name)).await?;
         if own {
-            // There is one agent in a server, and it does one thing at a time: what it still holds is of a server that was killed.
-            open = open.map(|(attempt, record)| (attempt.let_go_by(EMBEDDED), record));
+            // There is one agent in a server: a claim of which it does not know is of a server that was killed.
+            open = open.map(|(attempt, record)| match held.contains(&attempt.id) {
+                true => (attempt, record),
+                false => (attempt.let_go_by(EMBEDDED), record),
+            });
         }
         let due = due(&stored, open.as_ref(), now);
         next = next.into_iter().chain(due).min();
