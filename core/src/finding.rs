@@ -122,6 +122,8 @@ pub struct CommitMark {
     pub date: String,
     /// The message, without the newline at its end.
     pub message: String,
+    /// Whether the message itself holds a credential, be it one that is ignored or reported elsewhere.
+    pub tells: bool,
 }
 
 /// The secret of the store that a string in the clear turned out to be.

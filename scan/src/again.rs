@@ -91,8 +91,8 @@ pub(crate) fn scan(
     let speakers: Vec<ObjectId> = ids(&facts.speakers)?.into_iter().chain(heard.speakers).collect();
     let forgotten: HashSet<ObjectId> = ids(&facts.unreachable)?.into_iter().collect();
     let is_unreachable = |id: &ObjectId| forgotten.contains(id) || (commits.contains_key(id) && !reached.contains(id));
-    let said = messages::report(scanner, repository, &speakers, is_unreachable, &HashMap::new(), &mut coverage);
-    findings.extend(said);
+    let confirmed = HashMap::new();
+    messages::report(scanner, repository, &speakers, is_unreachable, &confirmed, &mut coverage, &mut findings);
     next.facts.speakers = speakers.iter().map(ToString::to_string).collect();
 
     let unreachable = new.iter().filter(|id| !reached.contains(*id)).map(ToString::to_string);

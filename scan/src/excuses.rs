@@ -48,9 +48,11 @@ impl Excuses {
             }
             let entry = self.ignore.entry_of(finding, |rule| scanner.rules.has(rule));
             used.extend(entry);
-            entry.is_none() && !scanner.options.baseline.holds(finding)
+            entry.is_none()
         });
-        messages::hush(&mut findings);
+        // What is ignored at one place is told by the next one; what was reported before is so wherever it is said again.
+        messages::keep_first_of_each(&mut findings);
+        findings.retain(|finding| !scanner.options.baseline.holds(finding));
         for finding in &mut findings {
             finding.secret_name = self.ignore.secret_name(finding);
         }

@@ -134,8 +134,8 @@ fn scan_whole(scanner: &Scanner, repository: &Repository) -> (Vec<Finding>, Cove
     findings.extend(names);
     let reached = commits::reachable(repository, &commits);
     let is_unreachable = |id: &ObjectId| commits.contains_key(id) && !reached.contains(id);
-    let said = messages::report(scanner, repository, &heard.speakers, is_unreachable, &confirmed, &mut coverage);
-    findings.extend(said);
+    let speakers = &heard.speakers;
+    messages::report(scanner, repository, speakers, is_unreachable, &confirmed, &mut coverage, &mut findings);
     if scanner.options.cache.is_some() {
         memory.facts.speakers = heard.speakers.iter().map(ToString::to_string).collect();
         memory.facts.unreachable =

@@ -19,6 +19,9 @@ use crate::scanner::Scanner;
 /// What findings in the message of a commit have for a file. NEVER CHANGE: ignore files hold it.
 const COMMIT_MESSAGE: &str = "(commit message)";
 
+/// How that begins which they have in the message of a tag. NEVER CHANGE.
+const TAG_MESSAGE: &str = "(message of tag ";
+
 /// The messages in which something was seen.
 #[derive(Default)]
 pub(crate) struct Heard {
@@ -88,7 +91,8 @@ fn message(object: &[u8]) -> &[u8] {
     memchr::memmem::find(object, b"\n\n").and_then(|at| object.get(at + 2..)).unwrap_or_default()
 }
 
-/// The findings in the messages of the `speakers`: each credential once, in the first message that holds it.
+/// Adds what the messages of the `speakers` hold to the `findings`, the first messages first, each credential as often as it
+/// is said, and notes with every finding whether the message of its commit holds one.
 pub(crate) fn report(
     scanner: &Scanner,
     repository: &Repository,
@@ -96,8 +100,10 @@ pub(crate) fn report(
     is_unreachable: impl Fn(&ObjectId) -> bool,
     confirmed: &Confirmed,
     coverage: &mut Coverage,
-) -> Vec<Finding> {
+    findings: &mut Vec<Finding>,
+) {
     let inspector = scanner.inspector();
+    let mut telling = HashSet::new();
     let mut said: Vec<(Rank, Finding)> = Vec::new();
     for id in speakers {
         let mut buffer = Vec::new();
@@ -109,15 +115,24 @@ pub(crate) fn report(
             coverage.omit(format!("message of {id}"), Why::Damaged);
             continue;
         };
+        if !content.inspection.sightings.is_empty() {
+            telling.insert(mark.id.clone());
+        }
         let rank = (is_unreachable(id), seconds, *id);
         let sightings = content.inspection.sightings.iter().filter(|seen| scanner.bounds.keep(seen));
         said.extend(sightings.map(|seen| (rank, inspector.finding(seen, &file, Some(mark.clone())))));
     }
     said.sort_by_key(|(rank, _)| *rank);
-    let same = identity();
-    let mut known = HashSet::new();
-    said.retain(|(_, finding)| known.insert((finding.rule.clone(), same.fingerprint(finding.secret.expose()))));
-    said.into_iter().map(|(_, finding)| finding).collect()
+    findings.extend(said.into_iter().map(|(_, finding)| finding));
+    // What only its name in a file gives away is no credential where a message quotes it.
+    for finding in findings.iter().filter(|finding| !finding.secret.is_empty()) {
+        let quotes =
+            |commit: &&CommitMark| memchr::memmem::find(commit.message.as_bytes(), finding.secret.expose()).is_some();
+        telling.extend(finding.commit.as_ref().filter(quotes).map(|commit| commit.id.clone()));
+    }
+    for commit in findings.iter_mut().filter_map(|finding| finding.commit.as_mut()) {
+        commit.tells = telling.contains(&commit.id);
+    }
 }
 
 /// What a message has for a file, who wrote it, and when it was made, in seconds since 1970.
@@ -138,27 +153,22 @@ fn speaker(repository: &Repository, id: &ObjectId, kind: Kind, bytes: &[u8]) -> 
         email: tagger.as_ref().map(|tagger| text(tagger.email)).unwrap_or_default(),
         date: date.map(|date| date.to_rfc3339_opts(SecondsFormat::Secs, true)).unwrap_or_default(),
         message: text(tag.message),
+        tells: true,
     };
-    Some((format!("(message of tag {})", text(tag.name)), mark, seconds))
+    Some((format!("{TAG_MESSAGE}{})", text(tag.name)), mark, seconds))
 }
 
-/// Takes credentials that stand in messages out of the messages that other findings of the same commit quote: each is shown
-/// by its own finding only, as far as credentials are shown at all.
-pub(crate) fn hush(findings: &mut [Finding]) {
-    let is_said =
-        |finding: &Finding| finding.place.file == COMMIT_MESSAGE || finding.place.file.starts_with("(message ");
-    let mut said: Vec<(String, Vec<u8>)> = Vec::new();
-    for finding in findings.iter().filter(|finding| is_said(finding)) {
-        said.extend(finding.commit.as_ref().map(|commit| (commit.id.clone(), finding.secret.expose().to_vec())));
-    }
-    said.sort();
-    for finding in findings {
-        let Some(commit) = &mut finding.commit else { continue };
-        let first = said.partition_point(|(id, _)| *id < commit.id);
-        for (_, secret) in said.iter().skip(first).take_while(|(id, _)| *id == commit.id) {
-            if secret.as_slice() != finding.secret.expose() {
-                commit.message = commit.message.replace(&*String::from_utf8_lossy(secret), "REDACTED");
-            }
-        }
-    }
+/// Keeps each credential that messages hold once, in the first of them: `findings` has them in that order.
+pub(crate) fn keep_first_of_each(findings: &mut Vec<Finding>) {
+    let same = identity();
+    let mut known = HashSet::new();
+    findings.retain(|finding| {
+        !is_said(finding) || known.insert((finding.rule.clone(), same.fingerprint(finding.secret.expose())))
+    });
+}
+
+/// Whether it is a message that holds what was found.
+fn is_said(finding: &Finding) -> bool {
+    let file = &finding.place.file;
+    finding.commit.is_some() && (file.starts_with(COMMIT_MESSAGE) || file.starts_with(TAG_MESSAGE))
 }

@@ -155,5 +155,6 @@ pub(crate) fn mark(repository: &Repository, id: &ObjectId) -> Option<CommitMark>
         email: author.as_ref().map(|author| text(author.email)).unwrap_or_default(),
         date: date.unwrap_or_default(),
         message: text(commit.message),
+        tells: false,
     })
 }

@@ -90,7 +90,7 @@ pub(crate) fn scan_between(
     let heard = messages::hear_these(scanner, &repository.clone().into_sync(), &speakers);
     coverage.absorb(heard.coverage);
     let confirmed = scanner.confirm(heard.candidates, &mut coverage);
-    findings.extend(messages::report(scanner, repository, &heard.speakers, |_| false, &confirmed, &mut coverage));
+    messages::report(scanner, repository, &heard.speakers, |_| false, &confirmed, &mut coverage, &mut findings);
     Ok((findings, coverage))
 }
 

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use serde::Serialize;
-use turnlock_core::finding::{Finding, Verdict};
+use turnlock_core::finding::{CommitMark, Finding, Verdict};
 
 use crate::coverage::Coverage;
 pub use csv::write_csv;
@@ -65,6 +65,9 @@ impl Report {
     }
 }
 
+/// Stands for a message that holds a credential.
+const WITHHELD: &str = "(withheld: it holds a credential)";
+
 /// How much of a credential is hidden, in percent: 100 leaves nothing, 0 shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Redaction(u8);
@@ -99,6 +102,15 @@ impl Redaction {
     fn within(self, text: &str, secret: &str) -> String {
         if self.0 == 0 || secret.is_empty() { text.to_owned() } else { text.replace(secret, &self.of(secret)) }
     }
+
+    /// The message of `commit`, as it may be shown beside `secret`. One that holds a credential is withheld whole: what it
+    /// says may be encoded, or reported elsewhere, or not at all.
+    fn message(self, commit: &CommitMark, secret: &str) -> String {
+        if self.0 > 0 && commit.tells {
+            return WITHHELD.to_owned();
+        }
+        self.within(&commit.message, secret)
+    }
 }
 
 /// A finding with the fields that gitleaks gives it, in its order.
@@ -131,7 +143,6 @@ impl<'a> Row<'a> {
         let commit = finding.commit.as_ref();
         let secret = String::from_utf8_lossy(finding.secret.expose());
         let matched = String::from_utf8_lossy(finding.matched.expose());
-        let message = commit.map(|commit| commit.message.as_str()).unwrap_or_default();
         Self {
             rule_id: &finding.rule,
             description: &finding.description,
@@ -149,7 +160,7 @@ impl<'a> Row<'a> {
             author: commit.map(|commit| commit.author.as_str()).unwrap_or_default(),
             email: commit.map(|commit| commit.email.as_str()).unwrap_or_default(),
             date: commit.map(|commit| commit.date.as_str()).unwrap_or_default(),
-            message: redaction.within(message, &secret),
+            message: commit.map(|commit| redaction.message(commit, &secret)).unwrap_or_default(),
             tags: &finding.tags,
             fingerprint: finding.ignore_name(),
         }

@@ -1,7 +1,9 @@
 //! Credentials in the messages of commits and of annotated tags.
 
-use turnlock_scan::report::{Redaction, write_json};
-use turnlock_scan::{Quarantine, Range, Report};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use turnlock_scan::report::{Redaction, write_csv, write_full_json, write_json, write_junit, write_sarif, write_text};
+use turnlock_scan::{Options, Quarantine, Range, Report, Scanner};
 
 use crate::{MONDAY, RULE, Repository, TUESDAY, WEDNESDAY, places, scanner, token};
 
@@ -77,4 +79,102 @@ fn what_a_message_says_is_hidden_where_it_is_quoted() {
     let hidden = json(&report, 100);
     assert!((1..=3).all(|number| !hidden.contains(&token(number))), "{hidden}");
     assert!(json(&report, 0).contains(&token(2)));
+}
+
+/// The report in every form, redacted to `percent`.
+fn forms(report: &Report, percent: u8) -> Vec<String> {
+    let redaction = Redaction::percent(percent);
+    let mut forms = vec![Vec::new(); 6];
+    write_json(report, redaction, &mut forms[0]).unwrap();
+    write_csv(report, redaction, &mut forms[1]).unwrap();
+    write_sarif(report, redaction, &mut forms[2]).unwrap();
+    write_junit(report, redaction, &mut forms[3]).unwrap();
+    write_full_json(report, redaction, &mut forms[4]).unwrap();
+    write_text(report, redaction, false, &mut forms[5]).unwrap();
+    forms.into_iter().map(|form| String::from_utf8(form).unwrap()).collect()
+}
+
+#[test]
+fn a_message_that_says_a_credential_again_is_withheld() {
+    let repository = Repository::new();
+    repository.write("file", "clean\n");
+    repository.commit(&format!("use key {}", token(1)), MONDAY);
+    repository.write("file", &token(2));
+    let again = repository.commit(&format!("drop key {} again", token(1)), TUESDAY);
+    repository.write("other", &token(3));
+    repository.commit("innocent", WEDNESDAY);
+    let whole = scanner().scan_history(repository.path()).unwrap();
+    let last = Range { revisions: vec!["HEAD~2..HEAD".to_owned()], ..Range::default() };
+    let part = scanner().scan_range(repository.path(), &last).unwrap();
+    assert_eq!(places(&whole)[1], (RULE, "file", 1, again.as_str()));
+    for report in [&whole, &part] {
+        assert_eq!(report.findings.len(), 3);
+        for percent in [100, 40] {
+            for form in forms(report, percent) {
+                assert!((1..=3).all(|number| !form.contains(&token(number))), "{form}");
+            }
+        }
+        let hidden = json(report, 100);
+        assert!(hidden.contains("(withheld: it holds a credential)") && hidden.contains("innocent"), "{hidden}");
+        assert!(!hidden.contains("drop key"), "{hidden}");
+        assert!(json(report, 0).contains(&format!("drop key {} again", token(1))));
+    }
+}
+
+#[test]
+fn a_message_that_says_a_credential_in_base64_is_withheld() {
+    let repository = Repository::new();
+    repository.write("file", &token(2));
+    let encoded = STANDARD.encode(format!("the key: {}", token(1)));
+    repository.commit(&format!("use {encoded}"), MONDAY);
+    let report = scanner().scan_history(repository.path()).unwrap();
+    assert_eq!(report.findings.len(), 2);
+    for form in forms(&report, 100) {
+        assert!(!form.contains(&encoded), "{form}");
+    }
+    assert!(json(&report, 0).contains(&encoded));
+}
+
+#[test]
+fn a_message_that_is_ignored_by_its_place_hides_no_other() {
+    let repository = Repository::new();
+    repository.write("file", "clean\n");
+    let first = repository.commit(&format!("use key {}", token(1)), MONDAY);
+    repository.write("file", &token(2));
+    let again = repository.commit(&format!("drop key {} again", token(1)), TUESDAY);
+    let mut options = Options::usual();
+    options.ignore.add(".turnlockignore", &format!("{first}:(commit message):{RULE}:1\n"));
+    let report = Scanner::new(options).unwrap().scan_history(repository.path()).unwrap();
+    let (said, held) = ((RULE, "(commit message)", 1, again.as_str()), (RULE, "file", 1, again.as_str()));
+    assert_eq!(places(&report), [said, held]);
+    // When that is ignored as well, its message is withheld nevertheless.
+    let mut options = Options::usual();
+    options.ignore.add(".turnlockignore", &format!("(commit message):{RULE}:1\n"));
+    let report = Scanner::new(options).unwrap().scan_history(repository.path()).unwrap();
+    assert_eq!(places(&report), [held]);
+    assert!(forms(&report, 100).iter().all(|form| !form.contains(&token(1))));
+}
+
+#[test]
+fn what_a_baseline_holds_of_a_message_is_not_reported_in_the_next_one() {
+    let repository = Repository::new();
+    repository.commit(&format!("use key {}", token(1)), MONDAY);
+    repository.commit(&format!("drop key {} again", token(1)), TUESDAY);
+    let before = scanner().scan_history(repository.path()).unwrap();
+    assert_eq!(before.findings.len(), 1);
+    let mut options = Options::usual();
+    options.baseline.add(json(&before, 100).as_bytes()).unwrap();
+    assert!(Scanner::new(options).unwrap().scan_history(repository.path()).unwrap().findings.is_empty());
+}
+
+#[test]
+fn a_message_that_quotes_a_password_of_a_file_is_withheld_beside_every_finding() {
+    let repository = Repository::new();
+    let password = ["Zr4!Lk0", "Pw2Vx7"].concat();
+    repository.write("app.env", &format!("DB_PASSWORD={password}\n"));
+    repository.write("file", &token(2));
+    repository.commit(&format!("as told: {password}"), MONDAY);
+    let report = scanner().scan_history(repository.path()).unwrap();
+    assert_eq!(report.findings.len(), 2);
+    assert!(forms(&report, 100).iter().all(|form| !form.contains(&password)));
 }

@@ -48,7 +48,10 @@ fn credentials_are_redacted_in_every_field_unless_told() {
     repository.commit(&format!("use {}", token(2)), "2026-03-02T10:00:00Z");
     let report = scanner().scan_history(repository.path()).unwrap();
     let hidden = json(&report, Redaction::FULL);
-    assert!(!hidden.contains(&token(2)) && hidden.contains("\"Message\": \"use REDACTED\""), "{hidden}");
+    assert!(
+        !hidden.contains(&token(2)) && hidden.contains("\"Message\": \"(withheld: it holds a credential)\""),
+        "{hidden}"
+    );
     assert!(!text(&report).contains(&token(2)));
     assert!(json(&report, Redaction::percent(0)).contains(&token(2)));
     let half = json(&report, Redaction::percent(50));

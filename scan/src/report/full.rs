@@ -142,6 +142,6 @@ fn spot(finding: &Finding, redaction: Redaction) -> Spot<'_> {
 }
 
 fn mark<'a>(commit: &'a CommitMark, redaction: Redaction, secret: &str) -> Mark<'a> {
-    let CommitMark { id, author, email, date, message } = commit;
-    Mark { id, author, email, date, message: redaction.within(message, secret) }
+    let CommitMark { id, author, email, date, .. } = commit;
+    Mark { id, author, email, date, message: redaction.message(commit, secret) }
 }
