@@ -30,11 +30,17 @@ static ANONYMOUS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// What a person leaves as an address: `busybox@`, `me@host.internal`.
 static ADDRESS: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"^[A-Za-z][\w.+-]{0,40}@[\w.-]{0,60}$"));
 
-/// Another field of a test vector of a cipher or a hash: a line of its own, in hexadecimal, of code or of a list.
+/// Another field of a test vector of a cipher or a hash: a line of its own, in hexadecimal, of a list or, with `code`, of
+/// what programs are made of.
 static FIELD_OF_VECTOR: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compile(
-        r#"(?i)^[ \t]*(?:(?:let|const|var|auto)[ \t]+)?(nonce|iv|input|in|output|out|tag|mac|msg|message|plaintext|ciphertext|pt|ct|ad|aad|digest)[ \t]*[=:][ \t]*["']?(?:0x)?[0-9a-f]{2,}(?:["']?[;,]?[ \t\r\\]*$|[0-9a-f]{40})"#,
+        r#"(?i)^[ \t]*(?P<code>(?:let|const|var|auto)[ \t]+)?(?P<name>nonce|iv|input|in|output|out|tag|mac|msg|message|plaintext|ciphertext|pt|ct|ad|aad|digest)[ \t]*[=:][ \t]*(?P<quote>["'])?(?:0x)?[0-9a-f]{2,}(?:["']?[;,]?[ \t\r\\]*$|[0-9a-f]{40})"#,
     )
+});
+
+/// A word that says that what is beside it is for tests: `test_vector`, `RFC test case`, `expectedTag`.
+static TOLD_TEST: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    compile(r"(?:\b|_)(?:[Tt]est|TEST|[Vv]ector|VECTOR|[Ee]xpected|EXPECTED)|[a-z](?:Test|Vector|Expected)")
 });
 
 /// A line as configurations have them beside others: `name: value`.
@@ -152,7 +158,7 @@ fn is_of_public_address(text: &[u8], name: &Range<usize>) -> bool {
 }
 
 /// Whether the value is the key of a test vector, `Key = 00…` between `Nonce = …` and `Tag = …`: two other fields at least, and
-/// not just what a key is kept with.
+/// not just what a key is kept with. Programs that do decrypt something have the same fields: there more must speak for a test.
 fn is_of_vector(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool {
     let is_key = |name: &[u8]| name.eq_ignore_ascii_case(b"key") || name.eq_ignore_ascii_case(b"k");
     if !text.get(name.clone()).is_some_and(is_key)
@@ -161,11 +167,21 @@ fn is_of_vector(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool 
         return false;
     }
     let Some(pattern) = FIELD_OF_VECTOR.as_ref() else { return false };
-    let fields: BTreeSet<Vec<u8>> = starts_of_lines_around(text, name.start, value.end)
-        .into_iter()
-        .filter_map(|line| Some(pattern.captures(line)?.get(1)?.as_bytes().to_ascii_lowercase()))
-        .collect();
-    fields.len() >= 2 && fields.iter().any(|field| !matches!(field.as_slice(), b"iv" | b"nonce"))
+    let lines = starts_of_lines_around(text, name.start, value.end);
+    let (mut listed, mut all) = (BTreeSet::new(), BTreeSet::new());
+    for field in lines.iter().filter_map(|line| pattern.captures(line)) {
+        let name = field.name("name").map(|name| name.as_bytes().to_ascii_lowercase()).unwrap_or_default();
+        if field.name("code").is_none() && field.name("quote").is_none() {
+            listed.insert(name.clone());
+        }
+        all.insert(name);
+    }
+    let beside = |fields: &BTreeSet<Vec<u8>>| {
+        fields.iter().filter(|field| !matches!(field.as_slice(), b"iv" | b"nonce")).count()
+    };
+    let is_vector = |fields: &BTreeSet<Vec<u8>>| fields.len() >= 2 && beside(fields) >= 1;
+    let is_told = || TOLD_TEST.as_ref().is_some_and(|told| lines.iter().any(|line| told.is_match(line)));
+    is_vector(&listed) || beside(&all) >= 3 || (is_vector(&all) && is_told())
 }
 
 /// The starts of the lines around the one from `start` to `end`: what is long in a test vector is in lines of its own.
@@ -234,7 +250,13 @@ mod tests {
             ("PASS: gdb.base/q8zr4lk0\nFAIL: gdb.base/x\n", "PASS", "gdb.base/q8zr4lk0"),
             ("FAIL: x\nPASS: x86-64 vers10\n", "PASS", "x86-64"),
             ("PASS: Zr4Lk0!Pw2Vx7\nPASS: b2\n", "PASS", "Zr4Lk0!Pw2Vx7"),
-            ("let key = \"9f3c1e77ab0d\";\nlet iv = \"e496\";\nlet ciphertext = \"5b97a9\\\n", "key", "9f3c1e77ab0d"),
+            (
+                "fn test_gcm() {\nlet key = \"9f3c1e77ab0d\";\nlet iv = \"e496\";\nlet ciphertext = \"5b97a9\\\n",
+                "key",
+                "9f3c1e77ab0d",
+            ),
+            ("key = '9f3c1e77ab0d'\npt = 'e496'\naad = '11'\nct = '5b97'\n", "key", "9f3c1e77ab0d"),
+            ("# RFC test case 4\nkey = '9f3c1e77ab0d'\niv = 'e496'\nmsg = '5b97'\n", "key", "9f3c1e77ab0d"),
             ("https://docs.google.com/sheet/ccc?key=0Ao1yRmX6PQQz", "key", "0Ao1yRmX6PQQz"),
             ("user = \"anonymous\";\npassword = \"busybox@\";", "password", "busybox@"),
         ] {
@@ -251,6 +273,8 @@ mod tests {
             ("name = x\nKey = 9f3c1e77ab0d\n", "Key", "9f3c1e77ab0d"),
             ("key: 9f3c1e77ab0d\niv: 8f07\n", "key", "9f3c1e77ab0d"),
             ("let key = \"9f3c1e77ab0d\";\nlet iv = \"e496\";\nlet out = cipher(key);\n", "key", "9f3c1e77ab0d"),
+            ("let key = \"9f3c1e77ab0d\";\nlet iv = \"e496\";\nlet ciphertext = \"5b97a9\";\n", "key", "9f3c1e77ab0d"),
+            ("# the latest\nkey = '9f3c1e77ab0d'\niv = 'e496'\nmsg = '5b97'\n", "key", "9f3c1e77ab0d"),
             ("key: 9f3c1e77ab0d\niv: 8f07\ntag: v2\n", "key", "9f3c1e77ab0d"),
             ("message: hello\ncount = 7\nkey: 9f3c1e77ab0d\nin:\n", "key", "9f3c1e77ab0d"),
             ("FTP_USER=anonymous\nFTP_PASSWORD=me@host\nDB_PASSWORD=joe@q8", "DB_PASSWORD", "joe@q8"),

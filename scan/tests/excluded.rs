@@ -44,6 +44,13 @@ const CASES: &[(&str, &str, &[&str])] = &[
     ("run.log", "PASS: login works\nDB_PASS: @@\n", PASSWORD),
     ("crypto.go", "key := \"@@\"\niv := \"8f07e1\"\n", HEX),
     ("vault.ini", "iv = 8f07e1\nkey = @@\nmode = gcm\n", HEX),
+    ("seal.js", "const key=\"@@\";\nconst iv=\"e496a1\";\nconst ciphertext=\"5b97a9\";\n", HEX),
+    (
+        "seal.ts",
+        "const key = \"@@\";\nconst iv = \"e496a1\";\nconst tag = \"07\";\nconst ciphertext = \"5b97a9\";\n",
+        HEX,
+    ),
+    ("seal.py", "key = '@@'\niv = 'e496a1'\nmsg = '5b97a9'\n", HEX),
     ("config.toml", "message = \"hello\"\ninput = \"stdin\"\nkey = \"@@\"\n", HEX),
     ("page.html", "see docs.google.com and use ?token=@@\n", KEY),
     ("README.md", "![x](https://ci.internal/badge.svg)\n\ntoken: @@\n", KEY),
