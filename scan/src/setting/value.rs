@@ -43,7 +43,8 @@ fn is_property_name(rest: &[u8]) -> bool {
         &[b"<true", b"<false", b"<string", b"<integer", b"<real", b"<date", b"<data", b"<array", b"<dict"];
     let Some(value) = rest.strip_prefix(b"</key>") else { return false };
     let value = value.trim_ascii_start();
-    TYPES.iter().any(|name| value.starts_with(name))
+    let ends = |rest: &[u8]| rest.first().is_some_and(|byte| matches!(byte, b'>' | b'/') || byte.is_ascii_whitespace());
+    TYPES.iter().any(|name| value.strip_prefix(*name).is_some_and(ends))
 }
 
 /// The content of the quotes that open at `start`, behind the prefix of a string literal and a scheme such as `Bearer`.
