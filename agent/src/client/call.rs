@@ -14,6 +14,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 const REPLY_LIMIT: usize = 32 * 1024 * 1024;
 
 /// One request to come.
+#[derive(Clone)]
 pub struct Call {
     pub(super) method: Method,
     pub(super) path: String,

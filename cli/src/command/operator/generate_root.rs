@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use http::Method;
 use serde_json::json;
-use turnlock_agent::{Call, ClientError};
+use turnlock_agent::{Call, Client, ClientError, Reply};
 use zeroize::Zeroizing;
 
 use crate::args::Connection;
@@ -78,14 +78,14 @@ impl GenerateRootArgs {
                 Some(nonce) => call.query("nonce", nonce.as_str()),
                 None => call,
             };
-            let reply = client.send(call).await.map_err(|error| match &error {
+            let reply = send(&client, call).await.map_err(|error| match &error {
                 ClientError::Api { .. } if self.nonce.is_none() => Failure::from(error).hint(GIVE_NONCE),
                 _ => error.into(),
             })?;
             return output.done(&reply, "Success! Root token generation canceled (if it was started)");
         }
         if self.status {
-            return output.object(text_of(client.read(ATTEMPT).await?.body())?);
+            return output.object(text_of(send(&client, Call::get(ATTEMPT)).await?.body())?);
         }
         if self.init {
             let mut call = Call::new(Method::PUT, ATTEMPT).json(&json!({}))?;
@@ -94,7 +94,7 @@ impl GenerateRootArgs {
                 let otp = otp.expose_str().ok_or_else(|| Failure::local("the one-time password is not text"))?;
                 call = call.body(fields::body(&std::collections::BTreeMap::from([("otp", otp)]))?);
             }
-            let reply = client.send(call).await?;
+            let reply = send(&client, call).await?;
             if output.format == Format::Table {
                 note(
                     "turnlock: note: give the nonce to those who hold shares, and keep the password (otp) to yourself: it is not \
@@ -107,7 +107,7 @@ impl GenerateRootArgs {
         let nonce = match self.nonce {
             Some(nonce) => nonce,
             None => {
-                let progress: Progress = client.read(ATTEMPT).await?.body_as()?;
+                let progress: Progress = send(&client, Call::get(ATTEMPT)).await?.body_as()?;
                 if !progress.started {
                     return Err(Failure::remote("no root token generation has begun")
                         .hint("begin with `turnlock operator generate-root -init`"));
@@ -126,7 +126,7 @@ impl GenerateRootArgs {
         }
         let key = share.expose_str().ok_or_else(|| Failure::local("the share is not text"))?;
         let body = fields::body(&Body { key, nonce: &nonce })?;
-        let reply = client.send(Call::new(Method::PUT, "sys/generate-root/update").body(body)).await?;
+        let reply = send(&client, Call::new(Method::PUT, "sys/generate-root/update").body(body)).await?;
         output.object(text_of(reply.body())?)?;
         if output.format == Format::Table && reply.body_as::<Progress>()?.complete {
             note(
@@ -134,6 +134,21 @@ impl GenerateRootArgs {
             );
         }
         Ok(())
+    }
+}
+
+/// Sends `call`, and once more without the token when that is refused: a dead one that was kept shuts nobody out whom the
+/// configuration lets in without any.
+async fn send(client: &Client, call: Call) -> Result<Reply, ClientError> {
+    let again = client.has_token().then(|| call.clone());
+    match (client.send(call).await, again) {
+        (Err(refused @ ClientError::Denied { .. }), Some(again)) => {
+            match client.clone().without_token().send(again).await {
+                Err(ClientError::Denied { .. }) => Err(refused),
+                answer => answer,
+            }
+        }
+        (answer, _) => answer,
     }
 }
 
