@@ -27,7 +27,10 @@ Examples:
 It takes a token with `sudo` on sys/generate-root/*. Who has lost them all starts the server with
   enable_unauthenticated_access = [\"generate-root\"]
 in its configuration until there is a token again. As long as that stands there, -nonce is needed,
-also to give up.";
+also to give up.
+
+A server that unseals itself (seal \"static\") has no shares and makes no root token this way: keep a token
+with `sudo` there, as the loss of the last one is for good.";
 
 /// Arguments of `operator generate-root`.
 #[derive(Debug, clap::Args)]

@@ -98,7 +98,8 @@ impl InitArgs {
         line(&format!("Initial Root Token: {}\n", *answer.root_token))?;
         line(&if answer.keys_base64.is_empty() {
             "The server is initialized and unseals itself with the key that its seal names. Keep a copy of that key in a safe\n\
-             place: without it what is stored cannot be read again."
+             place: without it what is stored cannot be read again. There are no shares to make another root token with: revoke\n\
+             this one only once a login of yours has `sudo` in its policies, as whoever loses that too is locked out for good."
                 .to_owned()
         } else if self.key_shares == 1 {
             "The server is initialized with one unseal key. Keep it in a safe place: it is shown only now, and without it what\n\
