@@ -131,7 +131,7 @@ async fn a_token_file_that_others_can_read_is_named() {
 
 /// The address is one for documentation, which no machine has, so that nobody listens on it.
 #[test]
-fn a_development_server_that_others_reach_is_warned_of() {
+fn a_server_without_tls_that_others_reach_is_warned_of() {
     for (address, warned) in [("192.0.2.1", true), ("127.0.0.1", false)] {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let listen = format!("-dev-listen-address={address}:{}", taken.local_addr().unwrap().port());
@@ -139,5 +139,15 @@ fn a_development_server_that_others_reach_is_warned_of() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(text.contains("cannot listen"), "{text}");
         assert_eq!(text.contains("ANYBODY who reaches 192.0.2.1"), warned, "{text}");
+        let port = taken.local_addr().unwrap().port();
+        let folder = tempfile::tempdir().unwrap();
+        let text = failed_start(
+            folder.path(),
+            &format!(
+                "storage \"sled\" {{ path = \"data\" }}\n\
+                 listener \"tcp\" {{ address = \"{address}:{port}\" tls_disable = true }}\n"
+            ),
+        );
+        assert_eq!(text.contains("ANYBODY between 192.0.2.1"), warned, "{text}");
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use turnlock::barrier::seal::SealKind;
 use turnlock::clock::SystemClock;
-use turnlock::config::{Config, LogLevel, Overrides, WithoutEffect};
+use turnlock::config::{Bind, Config, LogLevel, Overrides, WithoutEffect};
 use turnlock::exposure::exposed;
 use turnlock::hardening::{MemoryLock, harden, keep_files_private};
 use turnlock::process::Process;
@@ -104,6 +104,16 @@ impl ServerArgs {
         if !self.dev {
             for open in exposed(&config, self.config.as_deref()) {
                 tracing::warn!("{open}");
+            }
+            for listener in &config.listeners {
+                if let Bind::Tcp(address, None) = &listener.bind
+                    && !address.ip().is_loopback()
+                {
+                    tracing::warn!(
+                        "ANYBODY between {address} and its clients can read every token and secret, as tls_disable is set: \
+                         name tls_cert_file and tls_key_file, or listen on 127.0.0.1 only"
+                    );
+                }
             }
         } else if !self.dev_listen_address.ip().is_loopback() {
             let address = self.dev_listen_address;
