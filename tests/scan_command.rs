@@ -287,11 +287,16 @@ fn a_bare_repository_is_recognised_however_it_is_named_and_missed_when_it_cannot
 }
 
 #[test]
-fn hooks_that_call_gitleaks_protect_keep_working() {
+fn calls_of_gitleaks_as_it_was_before_git_and_dir_keep_working() {
     let folder = Folder::new();
     let gitleaks = folder.gitleaks();
     folder.git(&["init", "-q"]);
     assert_eq!(folder.run(&gitleaks, &["protect", "--staged"]).status.code(), Some(0));
     folder.git(&["add", "config.py"]);
     assert_eq!(folder.run(&gitleaks, &["protect", "--staged", "-v"]).status.code(), Some(1));
+    folder.git(&["commit", "-qm", "one"]);
+    folder.git(&["commit", "-qm", "two", "--allow-empty"]);
+    for (options, code) in [("--log-opts=--all", 1), ("--log-opts=HEAD~1..HEAD", 0), ("--log-opts=-n 1", 0)] {
+        assert_eq!(folder.run(&gitleaks, &["detect", options]).status.code(), Some(code), "{options}");
+    }
 }

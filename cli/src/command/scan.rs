@@ -19,7 +19,7 @@ use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use turnlock_scan::config::source;
 use turnlock_scan::ignore_list::IgnoreList;
 use turnlock_scan::report::{self, Redaction, printable};
-use turnlock_scan::{Options, Outcome, Phase, Progress, Quarantine, Report, Scanner, StoreLookup, Why};
+use turnlock_scan::{Options, Outcome, Phase, Progress, Quarantine, Range, Report, Scanner, StoreLookup, Why};
 
 pub(crate) use args::ScanArgs;
 use args::{Format, GitArgs, Settings, Source};
@@ -35,6 +35,8 @@ enum Target<'a> {
     History(&'a Path),
     /// Some commits of a repository, or what is staged in it.
     Changes(&'a GitArgs),
+    /// The commits that these options of `git log` choose.
+    Logged(&'a Path, &'a str),
     Staged(&'a Path),
     /// What a push brings to a repository.
     Received(&'a Path),
@@ -63,6 +65,7 @@ pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome,
         Some(Source::Stdin) => Target::Input,
         Some(Source::Detect { pipe: true, .. }) => Target::Input,
         Some(Source::Detect { source, no_git: true, .. }) => Target::Files(source),
+        Some(Source::Detect { source, log_opts: Some(options), .. }) => Target::Logged(source, options),
         Some(Source::Detect { source, .. }) => Target::History(source),
         Some(Source::Protect { source, .. }) => Target::Staged(source),
     };
@@ -100,6 +103,7 @@ pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome,
         Target::Everything(path) => scanner.scan_all(path)?,
         Target::History(path) => scanner.scan_history(path)?,
         Target::Changes(git) => git.scan(&scanner)?,
+        Target::Logged(path, options) => scanner.scan_range(path, &Range::from_log_options(options)?)?,
         Target::Staged(path) => scanner.scan_staged(path)?,
         Target::Sent(remote) => scanner.scan_sent(Path::new("."), remote, &mut io::stdin().lock())?,
         Target::Received(path) => scanner.scan_received(path, &quarantine(), &mut io::stdin().lock())?,
@@ -173,7 +177,7 @@ const SECRETS_BASELINE: &str = ".secrets.baseline";
 fn tops(settings: &Settings, target: &Target<'_>) -> Vec<PathBuf> {
     let path = match target {
         Target::Everything(path) | Target::History(path) | Target::Staged(path) => *path,
-        Target::Files(path) | Target::Received(path) => *path,
+        Target::Files(path) | Target::Received(path) | Target::Logged(path, _) => *path,
         Target::Changes(git) => &git.path,
         Target::Input | Target::Sent(_) => Path::new("."),
     };

@@ -247,6 +247,9 @@ pub(super) enum Source {
         /// Standard input.
         #[arg(long)]
         pipe: bool,
+        /// Only the commits that `git log` would show with these options.
+        #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
+        log_opts: Option<String>,
     },
     /// As gitleaks had it before `git --staged`.
     #[command(hide = true)]
