@@ -35,6 +35,9 @@ async fn from_a_new_store_to_the_first_secret_each_refusal_names_the_next_comman
     assert!(text.contains("no version 7 of secret/a"), "{text}");
     let (text, _) = said(&instance, &root, &["policy", "read", "nobody"]);
     assert!(text.contains("no policy nobody") && text.contains("turnlock policy list"), "{text}");
+    let (text, code) = said(&instance, &root, &["token", "capabilities", &root, "secret/a"]);
+    assert!(text.contains("a token is not taken from an argument") && code == Some(1), "{text}");
+    assert!(!text.contains(&root), "{text}");
     let (text, _) = said(&instance, &root, &["login", "-method=oidc", "-no-store"]);
     assert!(text.contains("-method"), "{text}");
     let health = instance.command("").args(["read", "sys/health"]).output().unwrap();

@@ -3,6 +3,7 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 use turnlock_agent::{Call, Client, Reply};
+use turnlock_core::token::TokenKind;
 use zeroize::Zeroizing;
 
 use super::{Outcome, trimmed};
@@ -237,6 +238,7 @@ impl TokenArgs {
                 output.done(&reply, "Success! Revoked token (if it existed)")?;
             }
             Verb::Capabilities { mut paths, accessor } => {
+                terminal::only_dash(paths.iter().map(String::as_str).find(|path| is_token(path)), "token")?;
                 let mut body = Map::new();
                 let endpoint = if let Some(accessor) = accessor {
                     body.insert("accessor".to_owned(), accessor.into());
@@ -259,6 +261,11 @@ impl TokenArgs {
         }
         Ok(Exit::Done)
     }
+}
+
+/// Whether `text` begins as tokens do and paths do not, those of Vault among them.
+fn is_token(text: &str) -> bool {
+    TokenKind::of(text).is_some() || ["hvs.", "hvb.", "hvr."].iter().any(|prefix| text.starts_with(prefix))
 }
 
 async fn put(client: &Client, verb: &str, handle: &Handle, mut body: Map<String, Value>) -> Result<Reply, Failure> {
