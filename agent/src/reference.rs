@@ -56,6 +56,9 @@ pub enum ReferenceError {
     /// No `#FIELD`.
     #[error("reference names no field: add #FIELD")]
     Field,
+    /// The version or the label before the field.
+    #[error("reference has ?version or ?label before its field: write ?version= behind #FIELD")]
+    Order,
     /// Something other than a version or a label.
     #[error("reference ends in something other than ?version=NUMBER or ?label=NAME")]
     Stage,
@@ -111,6 +114,10 @@ impl Reference {
     pub fn parse_short(text: &str) -> Result<Self, ReferenceError> {
         let text = text.strip_prefix(SCHEME).unwrap_or(text);
         let (path, rest) = text.split_once('#').ok_or(ReferenceError::Field)?;
+        // A path may hold a question mark; one that is meant so can be written %3F.
+        if ["?version=", "?label="].iter().any(|stage| path.contains(stage)) {
+            return Err(ReferenceError::Order);
+        }
         let (field, stage) = match rest.split_once('?') {
             Some((field, stage)) => (field, stage.parse()?),
             None => (rest, Stage::Current),
@@ -351,6 +358,8 @@ mod tests {
             ("turnlock://secret#b", ReferenceError::Path),
             ("turnlock://secret//a#b", ReferenceError::Path),
             ("turnlock://secret/%2e%2e/sys#b", ReferenceError::Path),
+            ("turnlock://secret/a?version=2#b", ReferenceError::Order),
+            ("turnlock://secret/a?label=previous#b", ReferenceError::Order),
             ("turnlock://secret/a#b?version=0", ReferenceError::Stage),
             ("turnlock://secret/a#b?version=+1", ReferenceError::Stage),
             ("turnlock://secret/a#b?label=", ReferenceError::Stage),
