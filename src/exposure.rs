@@ -3,6 +3,7 @@
 //! They are warned of and not refused: container platforms hand out keys with modes of their own that nobody can change,
 //! inside a container where there is nobody else.
 
+use std::fs::Metadata;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -15,8 +16,10 @@ enum Rule {
     Secret,
     /// The folder of the store, in which nobody else has any business.
     Private,
-    /// What anybody may read, but nobody else may write.
+    /// A file that anybody may read, but nobody else may write.
     Ours,
+    /// A folder of that kind.
+    OurFolder,
 }
 
 impl Rule {
@@ -25,7 +28,16 @@ impl Rule {
         match self {
             Self::Secret => (0o026, "chmod 600"),
             Self::Private => (0o027, "chmod 700"),
-            Self::Ours => (0o022, "chmod go-w"),
+            Self::Ours | Self::OurFolder => (0o022, "chmod go-w"),
+        }
+    }
+
+    /// Whether there is what the rule is about: a folder where a file should be is another mistake, which is told elsewhere,
+    /// and a file's mode would shut it.
+    fn is_about(self, facts: &Metadata) -> bool {
+        match self {
+            Self::Secret | Self::Ours => facts.is_file(),
+            Self::Private | Self::OurFolder => facts.is_dir(),
         }
     }
 }
@@ -51,11 +63,11 @@ pub fn exposed(config: &Config, source: Option<&Path>) -> Vec<String> {
     }
     if let Some(audit) = &config.audit {
         let folder = audit.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        look("the folder of the audit", folder.unwrap_or(Path::new(".")), Rule::Ours);
+        look("the folder of the audit", folder.unwrap_or(Path::new(".")), Rule::OurFolder);
         look("the audit file", &audit.path, Rule::Secret);
     }
     for folder in &config.target_dirs {
-        look("a folder of target_dirs", folder, Rule::Ours);
+        look("a folder of target_dirs", folder, Rule::OurFolder);
     }
     told
 }
@@ -66,7 +78,7 @@ pub fn exposed_token(path: &Path) -> Option<String> {
 }
 
 fn sentence(what: &str, path: &Path, rule: Rule) -> Option<String> {
-    let facts = std::fs::metadata(path).ok().filter(|facts| facts.is_file() || facts.is_dir())?;
+    let facts = std::fs::metadata(path).ok().filter(|facts| rule.is_about(facts))?;
     let (mode, path) = (facts.permissions().mode() & 0o777, for_shell(path));
     let (open, mend) = rule.parts();
     (mode & open != 0)
@@ -131,6 +143,13 @@ mod tests {
             });
             assert_eq!(told(), expected.collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn no_mode_is_advised_for_a_folder_in_the_place_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(exposed_token(folder.path()), None);
     }
 
     #[test]
