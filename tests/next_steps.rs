@@ -35,9 +35,16 @@ async fn from_a_new_store_to_the_first_secret_each_refusal_names_the_next_comman
     assert!(text.contains("no version 7 of secret/a"), "{text}");
     let (text, _) = said(&instance, &root, &["policy", "read", "nobody"]);
     assert!(text.contains("no policy nobody") && text.contains("turnlock policy list"), "{text}");
+    let (text, code) = said(&instance, &root, &["rotate", "delete", "secret/a"]);
+    assert!(text.contains("no rotation is defined for secret/a") && code == Some(2), "{text}");
     let (text, code) = said(&instance, &root, &["token", "capabilities", &root, "secret/a"]);
     assert!(text.contains("a token is not taken from an argument") && code == Some(1), "{text}");
     assert!(!text.contains(&root), "{text}");
+    let audit = instance.audit_path().display().to_string();
+    for (path, told) in [("secret/a", "Nobody has read it"), ("secret/misspelt", "Nobody has asked for it")] {
+        let readers = instance.command("").args(["audit", "readers", path, &audit]).output().unwrap();
+        assert!(String::from_utf8_lossy(&readers.stdout).contains(told), "{readers:?}");
+    }
     let (text, _) = said(&instance, &root, &["login", "-method=oidc", "-no-store"]);
     assert!(text.contains("-method"), "{text}");
     let health = instance.command("").args(["read", "sys/health"]).output().unwrap();

@@ -89,6 +89,11 @@ impl RotateArgs {
                 output.keys(&keys)?;
             }
             Verb::Delete(name) => {
+                // The server is content when there is none already. Who may only delete is not told.
+                let known = client.read(&path("definitions", &name)).await;
+                if matches!(known, Err(ClientError::NotFound { .. })) {
+                    found(known, trimmed(&name.name))?;
+                }
                 let reply = client.delete(&path("definitions", &name)).await?;
                 output.done(&reply, &format!("Success! {} has no rotation any more", trimmed(&name.name)))?;
             }

@@ -42,8 +42,9 @@ struct Reader {
 pub(super) fn list(output: &Output, secret: &str, files: &[PathBuf]) -> Outcome {
     let secret = trimmed(secret);
     let mut readers = BTreeMap::<(String, String, String), Reader>::new();
+    let mut asked = false;
     for path in files {
-        collect(path, secret, &mut readers)?;
+        asked |= collect(path, secret, &mut readers)?;
     }
     let mut readers: Vec<Reader> = readers.into_values().collect();
     readers.sort_by(|a, b| a.first.cmp(&b.first));
@@ -51,7 +52,11 @@ pub(super) fn list(output: &Output, secret: &str, files: &[PathBuf]) -> Outcome 
         let text = serde_json::to_string(&readers).map_err(|_| Failure::local("the list cannot be written as JSON"))?;
         output.document(&text)?;
     } else if readers.is_empty() {
-        line("Nobody has read it, by these files")?;
+        line(if asked {
+            "Nobody has read it, by these files"
+        } else {
+            "Nobody has asked for it, by these files; is the path spelt right?"
+        })?;
     } else {
         let row = |reader: Reader| vec![reader.name, reader.peer, reader.reads.to_string(), reader.first, reader.last];
         output.table(&["Reader", "From", "Reads", "First", "Last"], readers.into_iter().map(row).collect())?;
@@ -59,7 +64,13 @@ pub(super) fn list(output: &Output, secret: &str, files: &[PathBuf]) -> Outcome 
     Ok(Exit::Done)
 }
 
-fn collect(path: &Path, secret: &str, readers: &mut BTreeMap<(String, String, String), Reader>) -> Result<(), Failure> {
+/// Whether anybody asked for `secret` at all according to the file at `path`; who was given it goes into `readers`.
+fn collect(
+    path: &Path,
+    secret: &str,
+    readers: &mut BTreeMap<(String, String, String), Reader>,
+) -> Result<bool, Failure> {
+    let mut asked = false;
     let file = File::open(path).map_err(|error| Failure::file(path.display(), &error))?;
     for (number, text) in BufReader::new(file).split(b'\n').enumerate() {
         let text = text.map_err(|error| Failure::file(path.display(), &error))?;
@@ -70,6 +81,7 @@ fn collect(path: &Path, secret: &str, readers: &mut BTreeMap<(String, String, St
             }
             return Err(Failure::local(format!("{}, line {}: not an audit record", path.display(), number + 1)));
         };
+        asked |= record.asks_for(secret);
         if !record.gave(secret) {
             continue;
         }
@@ -87,17 +99,26 @@ fn collect(path: &Path, secret: &str, readers: &mut BTreeMap<(String, String, St
         reader.reads += 1;
         reader.last = time;
     }
-    Ok(())
+    Ok(asked)
 }
 
 impl Record {
-    /// Whether this is an answer that held the values at `secret`: a path as typed, or without the `data/` that version 2
-    /// of KV puts behind the mount.
+    /// Whether this is an answer that held the values at `secret`.
     fn gave(&self, secret: &str) -> bool {
+        let given = self.kind == "answer" && self.operation.as_deref() == Some("read") && self.status == Some(200);
+        given && self.names(secret)
+    }
+
+    /// Whether it is about `secret` however it ended. Of a request that was refused for its token no mount is recorded.
+    fn asks_for(&self, secret: &str) -> bool {
+        let guessed = |path: &String| path == secret || path.replacen("/data/", "/", 1) == secret;
+        self.names(secret) || (self.mount.is_none() && self.path.as_ref().is_some_and(guessed))
+    }
+
+    /// Whether it is about the values at `secret`: a path as typed, or without the `data/` that version 2 of KV puts behind
+    /// the mount.
+    fn names(&self, secret: &str) -> bool {
         let (Some(path), Some(mount)) = (&self.path, &self.mount) else { return false };
-        if self.kind != "answer" || self.operation.as_deref() != Some("read") || self.status != Some(200) {
-            return false;
-        }
         let mount = mount.trim_end_matches('/');
         let below = secret.strip_prefix(mount).and_then(|rest| rest.strip_prefix('/'));
         let data = path.strip_prefix(mount).and_then(|rest| rest.strip_prefix("/data/"));
@@ -126,5 +147,7 @@ mod tests {
         assert!(!record("read", "secret/metadata/app/db", 200).gave("secret/app/db"));
         assert!(!record("read", "secret/data/app/db", 403).gave("secret/app/db"));
         assert!(!record("update", "secret/data/app/db", 200).gave("secret/app/db"));
+        let refused = Record { mount: None, ..record("read", "secret/data/app/db", 403) };
+        assert!(refused.asks_for("secret/app/db") && !refused.asks_for("secret/app/db2"));
     }
 }
