@@ -8,7 +8,7 @@ use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 use turnlock_core::Protected;
 use turnlock_core::consumer::Target;
-use turnlock_core::rotation::{Failure, Reason, Step};
+use turnlock_core::rotation::{Attempt, Failure, Reason, Step};
 use zeroize::Zeroizing;
 
 use crate::client::{Client, ClientError};
@@ -76,10 +76,13 @@ pub(crate) async fn drive(client: &Client, mut work: Work, folders: &Folders) ->
             acknowledged: done.acknowledged,
             obstacles: done.obstacles,
         };
-        tracing::info!(
-            rotation = %work.attempt.rotation, attempt.id = %work.attempt.id, step = work.attempt.step.as_str(), outcome,
-            "a rotation's step was done"
-        );
+        let (rotation, id, step) = (&work.attempt.rotation, &work.attempt.id, work.attempt.step.as_str());
+        match done.failure {
+            Some(failure) => {
+                tracing::warn!(rotation, attempt.id = id, step, failure = ?failure, "a rotation's step failed");
+            }
+            None => tracing::info!(rotation, attempt.id = id, step, outcome, "a rotation's step was done"),
+        }
         let reply = client.write(&format!("rotation/report/{}", work.attempt.rotation), &report).await?;
         // Without a rotation in the answer the claim is over: the attempt ended, waits, or failed.
         match reply.data_as::<Work>() {
@@ -115,9 +118,12 @@ async fn step(work: &Work, folders: &Folders, reached: &mut bool) -> Done {
 }
 
 impl Done {
-    /// Takes down that `target` is in the way.
-    fn hindered(&mut self, target: &Target, error: &PushError) {
-        tracing::warn!(target.name = %target.name, error = %error, "a target is in the way of a rotation");
+    /// Takes down that `target` is in the way of `attempt`.
+    fn hindered(&mut self, attempt: &Attempt, target: &Target, error: &PushError) {
+        tracing::warn!(
+            rotation = attempt.rotation, attempt.id = attempt.id, target.name = target.name, error = %error,
+            "a target is in the way of a rotation"
+        );
         let reason = error.reason();
         self.obstacles.push(Obstacle { target: target.name.clone(), reason });
         // As long as one of them may pass, trying again can help.
@@ -134,7 +140,7 @@ async fn reach(work: &Work, folders: &Folders) -> Done {
     let found = join_all(targets.iter().map(|target| push::reach(target, folders))).await;
     for (target, found) in targets.iter().zip(found) {
         if let Err(error) = found {
-            done.hindered(target, &error);
+            done.hindered(&work.attempt, target, &error);
         }
     }
     done
@@ -166,7 +172,7 @@ async fn hand_out(work: &Work, folders: &Folders) -> Done {
     for (target, pushed) in in_turn(pushes, TURN, TURNS).await {
         match pushed {
             Ok(_) => done.acknowledged.push(target.name.clone()),
-            Err(error) => done.hindered(target, &error),
+            Err(error) => done.hindered(&work.attempt, target, &error),
         }
     }
     done

@@ -38,6 +38,13 @@ async fn a_target_out_of_reach_stops_an_attempt_before_anything_changes_and_is_n
     assert!(line.contains("late") && line.contains("create") && line.starts_with("20"), "{table}");
     assert!(notes.contains("tried again at") && code == 0, "{notes}");
 
+    // The log of an agent tells which of many rotations it was.
+    let log = instance.log();
+    for said in ["a target is in the way of a rotation", "a rotation's step failed"] {
+        let line = log.lines().find(|line| line.contains(said)).unwrap_or_else(|| panic!("{log}"));
+        assert!(line.contains("WARN") && line.contains(SECRET), "{line}");
+    }
+
     // What was in the way goes away, and the attempt goes on by itself.
     std::fs::create_dir(folder.path().join("late")).unwrap();
     define(
