@@ -63,9 +63,9 @@ pub enum PushError {
     #[error("target's ca_file cannot be read, or holds no certificate")]
     Authority,
     /// An address that nothing may be sent to.
-    #[error("target's address is not allowed: {reason}")]
+    #[error("target's url {reason}")]
     Address {
-        /// Why.
+        /// What it must be.
         reason: &'static str,
     },
     /// A file in none of the folders that the agent may use, or behind a symbolic link in one.

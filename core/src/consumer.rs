@@ -1,5 +1,7 @@
 //! Who gets a secret: targets that are pushed to.
 
+pub mod address;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -74,10 +76,9 @@ impl Target {
         demand("name", name, "must be 1 to 64 bytes without control characters and without blanks around it")?;
         match &self.place {
             Place::Webhook { url, signing_key, ca_file } => {
-                let scheme = url.starts_with("https://") || url.starts_with("http://");
-                demand("url", scheme, "must start with https:// or http://")?;
                 let plain = is_plain(url, LONGEST.1) && !url.contains(char::is_whitespace);
                 demand("url", plain, "must be at most 2048 bytes without spaces and control characters")?;
+                address::webhook(url).map_err(|demand| Fault { member: "url", demand })?;
                 demand("signing_key", signing_key.0.len() >= SIGNING_KEY, "needs at least 16 characters")?;
                 demand("ca_file", ca_file.as_deref().is_none_or(is_path), PATH)
             }

@@ -8,12 +8,18 @@ use crate::harness::text;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_definition_that_can_work_on_no_machine_is_refused_by_its_member() {
     let instance = serving(std::path::Path::new("/nowhere")).await;
+    let hook = |url| json!({"name": "a", "type": "webhook", "url": url, "signing_key": "tlk_signing_key_made_up"});
     for (target, said) in [
         (json!({"name": "a", "type": "file", "path": "/run/../etc/tlk_canary_path"}), "target 1: path must be"),
         (json!({"name": "a", "type": "file", "path": "run/tlk_canary_path"}), "target 1: path must be"),
         (json!({"name": "a", "type": "file", "path": "/run/tlk_canary_path\n"}), "target 1: path must be"),
         (json!({"name": "a\u{1b}", "type": "file", "path": "/run/key"}), "target 1: name must be"),
         (json!({"name": "a", "type": "file", "path": "/run/key", "signal": "HUP"}), "target 1: signal needs"),
+        (hook("https://tlk_canary_user:word@app.test/"), "target 1: url must hold no user"),
+        (hook("https://app.test:70000/tlk_canary_path"), "target 1: url must have a port"),
+        (hook("https:///?tlk_canary_query"), "target 1: url must"),
+        (hook("http://app.test/tlk_canary_path"), "target 1: url must start with https:// unless"),
+        (hook("https://169.254.169.254/tlk_canary_path"), "target 1: url must not lead to a link-local"),
     ] {
         let definition = json!({"field": "key", "targets": [target]});
         let (status, answer) = instance.as_root().put(&format!("rotation/definitions/{SECRET}"), definition).await;

@@ -1,12 +1,13 @@
 //! A POST of JSON that the receiver can verify: `Turnlock-Signature: t=<unix seconds>,v1=<hex>`, where `v1` is the
 //! HMAC-SHA-256 over the decimal timestamp, a full stop, and the body as it was sent.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
+use turnlock_core::consumer::address;
 use zeroize::Zeroizing;
 
 use super::{Acknowledgement, Payload, PushError};
@@ -95,7 +96,7 @@ impl Webhook<'_> {
 
     /// A client that connects to the addresses that were judged and to no others: asking for the name again could give some.
     async fn client(&self) -> Result<(reqwest::Client, reqwest::Url), PushError> {
-        let url = reqwest::Url::parse(self.url).map_err(|_| PushError::Definition { member: "url" })?;
+        let url = address::webhook(self.url).map_err(|reason| PushError::Address { reason })?;
         let addresses = allowed_addresses(&url).await?;
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -122,54 +123,17 @@ fn failed(error: reqwest::Error) -> PushError {
     }
 }
 
-/// The addresses of `url`'s host, if something may be sent there: TLS anywhere but to link-local and unspecified
-/// addresses, where clouds answer with credentials of the machine; without TLS to this machine only.
+/// The addresses of `url`'s host, if something may be sent to each of them.
 async fn allowed_addresses(url: &reqwest::Url) -> Result<Vec<SocketAddr>, PushError> {
-    let refused = |reason| Err(PushError::Address { reason });
-    let plain = match url.scheme() {
-        "https" => false,
-        "http" => true,
-        _ => return refused("neither https nor http"),
-    };
-    if !url.username().is_empty() || url.password().is_some() {
-        return refused("it holds credentials");
-    }
-    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-        return refused("it names no host");
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let found = tokio::time::timeout(TIMEOUT, tokio::net::lookup_host((host, port))).await;
+    // A resolver takes an address without brackets.
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let found = tokio::net::lookup_host((host, url.port_or_known_default().unwrap_or_default()));
+    let found = tokio::time::timeout(TIMEOUT, found).await;
     let addresses: Vec<_> = found.map_err(|_| PushError::Unreachable)?.map_err(|_| PushError::Name)?.collect();
-    for address in &addresses {
-        let ip = address.ip().to_canonical();
-        if plain && !ip.is_loopback() {
-            return refused("without TLS it must be on this machine");
-        }
-        if forbidden(ip) {
-            return refused("it is link-local, a metadata service, or no single machine");
-        }
+    for found in &addresses {
+        address::allow(found.ip(), url.scheme() == "http").map_err(|reason| PushError::Address { reason })?;
     }
     if addresses.is_empty() { Err(PushError::Name) } else { Ok(addresses) }
-}
-
-fn forbidden(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            ip.is_link_local()
-                || ip.is_unspecified()
-                || ip.is_multicast()
-                || ip.is_broadcast()
-                // Alibaba Cloud's metadata service; the others' are link-local.
-                || ip.octets() == [100, 100, 100, 200]
-        }
-        IpAddr::V6(ip) => {
-            ip.is_unicast_link_local()
-                || ip.is_unspecified()
-                || ip.is_multicast()
-                // AWS's metadata service.
-                || ip.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
-        }
-    }
 }
 
 /// The header's value for `body`, sent at `now` (seconds since 1970).
@@ -336,8 +300,12 @@ mod tests {
             "file:///etc/passwd",
             "https://user:password@127.0.0.1/",
         ] {
-            let outcome = allowed_addresses(&url.parse().unwrap()).await;
+            let outcome = Webhook { url, signing_key: KEY, ca_file: None }.client().await;
             assert!(matches!(outcome, Err(PushError::Address { .. })), "{url}");
+            // What a name turns out to have is judged as well, whatever the text was.
+            let resolved = allowed_addresses(&url.parse().unwrap()).await;
+            let of_the_text = url.starts_with("file:") || url.contains('@');
+            assert!(of_the_text || matches!(resolved, Err(PushError::Address { .. })), "{url}");
         }
         assert!(allowed_addresses(&"http://127.0.0.1:1/".parse().unwrap()).await.is_ok());
     }
