@@ -84,13 +84,14 @@ impl Audit {
 
     /// Opens the device, continues the chain that its file holds, and starts its threads.
     pub fn open(config: AuditConfig, clock: SharedClock) -> Result<Self, OpenError> {
+        let was_there = std::fs::symlink_metadata(&config.path).is_ok();
         let file = file::AuditFile::open(&config, &clock)?;
-        let (is_file, is_new) = (file.regular, file.regular && file.chain.seq == 1);
+        let (is_file, is_new) = (file.regular, file.regular && !was_there);
         let (writer, keys) = (Some(Writer::start(file, clock)?), ArcSwapOption::empty());
         Ok(Self { config: Some(config), writer, is_file, is_new, keys, deadline: DEADLINE })
     }
 
-    /// Removes the file if it was begun by [`Audit::open`]: for a start that fails before anything is recorded.
+    /// Removes the file if it was made by [`Audit::open`]: for a start that fails before anything is recorded.
     pub(crate) fn take_back(self) {
         if let Some(config) = self.config.filter(|_| self.is_new) {
             let _ = std::fs::remove_file(config.path);

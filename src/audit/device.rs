@@ -103,7 +103,9 @@ impl Device {
             return;
         }
         if now >= self.rotate_from {
-            match self.file.rotate_if_due(&self.clock) {
+            let rotated = self.file.rotate_if_due(&self.clock);
+            self.report_unsynced(shared);
+            match rotated {
                 Ok(true) => shared.publish(self.file.handle()),
                 Ok(false) => {}
                 Err(error) => {
@@ -118,7 +120,9 @@ impl Device {
     }
 
     fn check(&mut self, shared: &Shared) {
-        match self.file.check(&self.clock) {
+        let checked = self.file.check(&self.clock);
+        self.report_unsynced(shared);
+        match checked {
             Ok(begun) => {
                 if begun {
                     shared.publish(self.file.handle());
@@ -133,6 +137,13 @@ impl Device {
                     tracing::error!(error = &error as &dyn std::error::Error, "{LOST}");
                 }
             }
+        }
+    }
+
+    /// A failed sync ends the audit, whoever made it.
+    fn report_unsynced(&self, shared: &Shared) {
+        if self.file.unsynced {
+            shared.unsynced();
         }
     }
 
@@ -169,14 +180,14 @@ impl Device {
         (self.ticket, self.file.chain)
     }
 
-    /// Signs, syncs and lets another process have the file. Answers the end of the chain.
-    pub(super) fn close(&mut self, shared: &Shared) -> Chain {
+    /// Signs, syncs and lets another process have the file. Answers the end of the chain, if all of it is on disk.
+    pub(super) fn close(&mut self, shared: &Shared) -> Option<Chain> {
         self.sign(shared);
-        if let Err(error) = self.file.handle().sync_data() {
+        if let Err(error) = self.file.sync() {
             tracing::error!(error = &error as &dyn std::error::Error, "the audit file could not be synced at its end");
         }
         self.file.unlock();
-        self.file.chain
+        (!self.file.unsynced && !shared.failed()).then_some(self.file.chain)
     }
 
     fn sign(&mut self, shared: &Shared) {
@@ -194,7 +205,7 @@ impl Device {
 
     /// Another file underneath, for tests of failing disks.
     #[cfg(test)]
-    pub(super) fn swap(&mut self, file: std::fs::File) {
-        self.file.swap(file);
+    pub(super) fn swap(&mut self, file: std::fs::File, regular: bool) {
+        self.file.swap(file, regular);
     }
 }

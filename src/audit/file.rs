@@ -52,6 +52,8 @@ pub(super) struct AuditFile {
     pub(super) chain: Chain,
     /// Whether a failed write may have left part of a line that must be cut off before the next one.
     torn: bool,
+    /// A sync failed. The system tells that once, and what is on disk is unknown from there on.
+    pub(super) unsynced: bool,
 }
 
 #[derive(Deserialize)]
@@ -98,6 +100,7 @@ impl AuditFile {
             begun: clock.now(),
             chain: Chain::default(),
             torn: false,
+            unsynced: false,
         };
         if regular {
             opened.resume(clock)?;
@@ -156,6 +159,14 @@ impl AuditFile {
         self.file.clone()
     }
 
+    /// Brings what was written to the disk.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        let synced = self.file.sync_data();
+        // Pipes have nothing to sync.
+        self.unsynced |= self.regular && synced.is_err();
+        synced
+    }
+
     /// Lets another process have the file.
     pub(super) fn unlock(&self) {
         // The handle itself may be held by the other thread for a moment longer.
@@ -190,7 +201,7 @@ impl AuditFile {
         if !self.regular || !(old || self.is_large()) {
             return Ok(false);
         }
-        self.file.sync_data()?;
+        self.sync()?;
         let mut finished = self.path.clone().into_os_string();
         finished.push(format!(".{:012}", self.first_seq));
         std::fs::rename(&self.path, finished)?;
@@ -227,7 +238,7 @@ impl AuditFile {
     /// attempt is left.
     fn begin(&mut self, clock: &SharedClock) -> io::Result<()> {
         // Who waits for the disk will ask the new file only.
-        self.file.sync_data()?;
+        self.sync()?;
         let file = open(&self.path)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         let length = file.metadata()?.len();
@@ -265,8 +276,8 @@ impl AuditFile {
 
     /// Another file underneath, for tests of failing disks.
     #[cfg(test)]
-    pub(super) fn swap(&mut self, file: File) {
-        self.regular = false;
+    pub(super) fn swap(&mut self, file: File, regular: bool) {
+        self.regular = regular;
         self.file = Arc::new(file);
     }
 

@@ -48,6 +48,15 @@ impl Syncer {
         self.failed.load(Ordering::Relaxed)
     }
 
+    /// Notes that a sync failed; the system tells that to one of those who sync a file.
+    pub(super) fn fail(&self) {
+        let mut state = self.state.lock();
+        if !self.failed.swap(true, Ordering::Relaxed) {
+            tracing::error!("{FAILED}");
+        }
+        state.waiting.clear();
+    }
+
     /// Notes that all batches up to `ticket` are in the file.
     pub(super) fn written(&self, ticket: u64) {
         let mut state = self.state.lock();
@@ -114,10 +123,11 @@ impl Syncer {
             match file.sync_data() {
                 // Pipes and terminals have nothing to sync.
                 Err(error) if error.kind() != io::ErrorKind::InvalidInput => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "{FAILED}");
-                    self.failed.store(true, Ordering::Relaxed);
+                    tracing::error!(error = &error as &dyn std::error::Error, "the audit file cannot be synced");
+                    self.fail();
                     break;
                 }
+                _ if self.failed() => break,
                 _ => {
                     if self.tell(written) >= MANY {
                         std::thread::sleep(GATHER);

@@ -134,8 +134,25 @@ fn open_full() -> Audit {
     // size limit is reached behaves alike, and this one takes no byte at all.
     let folder = tempfile::tempdir().unwrap();
     let audit = open(&config(&folder.path().join("audit.log")));
-    audit.writer.as_ref().unwrap().swap(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+    audit.writer.as_ref().unwrap().swap(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap(), false);
     audit
+}
+
+#[tokio::test]
+async fn a_sync_that_fails_at_the_change_of_files_ends_the_audit() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = open(&config(&folder.path().join("audit.log")));
+    record(&audit).await.unwrap();
+    // No pipe can be synced, and this one is taken for a file that was moved away.
+    let (_reader, pipe) = std::io::pipe().unwrap();
+    let file = std::fs::File::from(std::os::fd::OwnedFd::from(pipe));
+    audit.writer.as_ref().unwrap().swap(file, true);
+    audit.reopen();
+    while audit.trouble() != Some(super::writer::FAILED) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(record(&audit).await.unwrap_err().status(), 503);
+    assert_eq!(audit.close().await, None);
 }
 
 #[tokio::test]

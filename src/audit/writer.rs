@@ -163,10 +163,10 @@ impl Writer {
         self.0.device.lock()
     }
 
-    /// Another file underneath, for tests of failing disks.
+    /// Another file underneath, taken for a `regular` one or not; for tests of failing disks.
     #[cfg(test)]
-    pub(super) fn swap(&self, file: File) {
-        self.0.device.lock().swap(file);
+    pub(super) fn swap(&self, file: File, regular: bool) {
+        self.0.device.lock().swap(file, regular);
     }
 
     pub(super) fn syncer(&self) -> &Syncer {
@@ -262,7 +262,7 @@ impl Shared {
         let end = device.close(self);
         drop(device);
         self.syncer.close();
-        if let Some(done) = closing {
+        if let (Some(done), Some(end)) = (closing, end) {
             let _ = done.send(end);
         }
     }
@@ -282,6 +282,16 @@ impl Shared {
         if self.syncer.is_idle() {
             self.hangs.store(false, Ordering::Relaxed);
         }
+    }
+
+    /// Notes that a sync failed elsewhere than in the syncing thread.
+    pub(super) fn unsynced(&self) {
+        self.syncer.fail();
+    }
+
+    /// Whether a sync failed.
+    pub(super) fn failed(&self) -> bool {
+        self.syncer.failed()
     }
 
     /// Notes that the file was taken away and no new one can be begun.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +60,13 @@ impl Listener {
     /// that nobody listens on any more.
     pub fn unix(path: PathBuf, mode: u32) -> io::Result<Self> {
         match std::os::unix::net::UnixStream::connect(&path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(&path)?,
+            // A file that is no socket refuses too, and somebody may need it.
+            Err(error)
+                if error.kind() == io::ErrorKind::ConnectionRefused
+                    && std::fs::symlink_metadata(&path)?.file_type().is_socket() =>
+            {
+                std::fs::remove_file(&path)?;
+            }
             _ => {}
         }
         // Nobody may connect between bind and chmod.

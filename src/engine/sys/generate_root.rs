@@ -42,9 +42,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
 ];
 
-/// An attempt to which nobody has submitted for so long makes room for another: who began it may be gone, or may only want to
-/// be in the way.
-const IDLE: TimeDelta = TimeDelta::minutes(10);
+/// After so long an attempt makes room for another: who began it may be gone, or may only want to be in the way.
+const LIFE: TimeDelta = TimeDelta::minutes(30);
 
 /// Who asks.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,7 +59,7 @@ pub struct RootAttempt {
     nonce: String,
     password: Protected,
     progress: Progress,
-    touched: DateTime<Utc>,
+    begun: DateTime<Utc>,
 }
 
 impl RootAttempt {
@@ -103,14 +102,14 @@ pub(super) async fn attempt(server: &Server, request: &Request, asker: Asker) ->
         }
         Operation::Update => {
             let now = server.clock.now();
-            if current.is_some_and(|current| now - current.touched < IDLE) {
+            if current.is_some_and(|current| now - current.begun < LIFE) {
                 return Err(Error::invalid("root generation already in progress"));
             }
             let begun = RootAttempt {
                 nonce: Uuid::new_v4().to_string(),
                 password: password(request)?,
                 progress: Progress::default(),
-                touched: now,
+                begun: now,
             };
             let begun = unsealing.root_attempt.insert(begun);
             // The only time that the password is told.
@@ -134,13 +133,16 @@ pub(super) async fn update(server: &Server, request: &Request) -> Result<Respons
     let share = super::seal::share_of(&request.fields)?;
     let nonce = request.fields.required_string("nonce")?;
     let mut unsealing = server.unsealing.lock().await;
-    super::seal::admit(server, &mut unsealing)?;
-    let Unsealing { root_attempt, .. } = &mut *unsealing;
-    let current = root_attempt.as_mut().ok_or_else(|| Error::invalid("no root generation in progress"))?;
-    if !current.is(&nonce) {
-        return Err(Error::invalid("nonce is not that of the root generation in progress"));
+    // Whoever does not know the nonce takes nothing of the pace of those who do.
+    match &unsealing.root_attempt {
+        None => return Err(Error::invalid("no root generation in progress")),
+        Some(current) if !current.is(&nonce) => {
+            return Err(Error::invalid("nonce is not that of the root generation in progress"));
+        }
+        Some(_) => super::seal::admit(server, &mut unsealing)?,
     }
-    current.touched = server.clock.now();
+    let Unsealing { root_attempt, .. } = &mut *unsealing;
+    let current = root_attempt.as_mut().ok_or_else(|| Error::internal("the attempt is gone"))?;
     let wrong = || Error::invalid("the shares do not open this store; submit them again from the first");
     let key = match current.progress.submit(share, config.threshold, nonce).map_err(|_| wrong())? {
         Submitted::Pending => {
