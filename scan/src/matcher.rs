@@ -218,6 +218,7 @@ fn setting_at(index: usize, rule: &Rule, kind: Kind, text: &[u8], name: Range<us
     let whole = text.get(name.clone()).unwrap_or_default();
     let is_told = form == Form::Word || whole.starts_with(b"-");
     if (form == Form::Word && name::ends_with_verb(whole))
+        || (name::denies(whole) && !drawn::is_drawn(bytes))
         || (thing::is_key_id(bytes) && (is_told || bytes.starts_with(b"0x")))
     {
         return;

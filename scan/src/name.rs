@@ -229,7 +229,7 @@ pub(crate) fn kind(name: &[u8]) -> Option<Kind> {
     }
     // The nonce that opens a websocket; the keys of a keyboard.
     let holds = |end: &str| all.iter().any(|word| word.ends_with(end));
-    if (last == "key" && holds("socket")) || (last == "keys" && holds("send")) || denies(&all) {
+    if (last == "key" && holds("socket")) || (last == "keys" && all.iter().any(|word| word == "send")) {
         return None;
     }
     let speaks = |ends: &[&str]| {
@@ -243,13 +243,20 @@ pub(crate) fn kind(name: &[u8]) -> Option<Kind> {
     speaks(SECRET_ENDS).then_some(Kind::Secret)
 }
 
-/// Whether a name says of its value that it opens nothing: `wrongPassword`, `invalid_token`, `nonMatchingKey`.
-fn denies(words: &[String]) -> bool {
+/// Whether a name says of its value that it opens nothing: `wrongPassword`, `invalid_token`, `nonMatchingKey`, `key_invalid`. The
+/// word that says so stands next to the last that speaks of a credential: `FAKE_GATEWAY_PASSWORD` is one of a gateway.
+pub(crate) fn denies(name: &[u8]) -> bool {
     const DENIALS: &[&str] = &["wrong", "incorrect", "invalid", "bogus", "dummy", "fake", "nonexistent", "nonmatching"];
     const BEHIND_NON: &[&str] = &["matching", "existing", "existent", "valid"];
+    let all: Vec<String> = words(name).iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    let speaks = |word: &String| [PASSWORD_ENDS, SECRET_ENDS].concat().iter().any(|end| word.ends_with(end));
+    let Some(end) = all.iter().rposition(speaks).map(|at| at + 1) else { return false };
+    let (before, behind) = all.split_at(end);
+    let before = before.get(..before.iter().rposition(|word| !speaks(word)).map_or(0, |at| at + 1)).unwrap_or_default();
     let is_among = |list: &[&str], word: &String| list.contains(&word.as_str());
-    words.iter().any(|word| is_among(DENIALS, word))
-        || words.windows(2).any(|two| matches!(two, [non, next] if non == "non" && is_among(BEHIND_NON, next)))
+    before.last().is_some_and(|word| is_among(DENIALS, word))
+        || matches!(before, [.., non, next] if non == "non" && is_among(BEHIND_NON, next))
+        || matches!(behind, [word] if is_among(DENIALS, word))
 }
 
 /// Whether the last word of `name` is `secret`, which a person may have chosen: `jwt.secret`, `SESSION_SECRET`.
@@ -346,7 +353,7 @@ fn words(name: &[u8]) -> Vec<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, kind};
+    use super::{Kind, denies, kind};
 
     #[test]
     fn names_of_credentials_are_told_from_names_that_hold_such_a_word() {
@@ -371,13 +378,21 @@ mod tests {
             "KeyCode",
             "passwordPlaceholder",
             "bypass",
-            "wrongPassword",
-            "nonMatchingToken",
-            "INVALID_API_KEY",
             "Vim.SendKeys",
             "",
         ] {
             assert_eq!(kind(name.as_bytes()), None, "{name}");
+        }
+        assert_eq!(kind(b"RESEND_KEYS"), Some(Kind::Secret));
+    }
+
+    #[test]
+    fn a_name_denies_its_credential_next_to_the_word_for_it() {
+        for name in ["wrongPassword", "nonMatchingToken", "INVALID_API_KEY", "client.invalid_token", "token_invalid"] {
+            assert!(denies(name.as_bytes()), "{name}");
+        }
+        for name in ["FAKE_GATEWAY_PASSWORD", "INVALID_TOKEN_ALERT_PASSWORD", "password", "NON_PROD_API_KEY", ""] {
+            assert!(!denies(name.as_bytes()), "{name}");
         }
     }
 }
