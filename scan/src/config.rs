@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use regex::bytes::Regex;
 
+use crate::report::printable;
 use allowlist::Allowlist;
 use file::{File, RuleTable};
 pub(crate) use nested::Nested;
@@ -279,7 +280,7 @@ pub enum ConfigError {
         cause: String,
     },
     /// A table that does not have the form that it must have.
-    #[error("{place}: {cause}")]
+    #[error("{}: {}", printable(.place), printable(.cause))]
     Shape {
         /// Which.
         place: String,
@@ -293,7 +294,7 @@ pub enum ConfigError {
         description: String,
     },
     /// A rule that cannot be used.
-    #[error("rule {rule} {cause}")]
+    #[error("rule {} {}", printable(.rule), printable(.cause))]
     Rule {
         /// Its id.
         rule: String,
@@ -301,7 +302,7 @@ pub enum ConfigError {
         cause: String,
     },
     /// A rule is named that does not exist.
-    #[error("{place} names rule {rule}, which does not exist")]
+    #[error("{} names rule {}, which does not exist", printable(.place), printable(.rule))]
     UnknownRule {
         /// Who names it.
         place: String,
@@ -327,7 +328,7 @@ pub enum ConfigError {
     #[error("has more than {MAX_RULES} rules")]
     TooManyRules,
     /// The file that `[extend]` names cannot be read.
-    #[error("extends {path}, which cannot be read: {cause}")]
+    #[error("extends {}, which cannot be read: {cause}", printable(.path))]
     Extended {
         /// Its path.
         path: String,
@@ -335,7 +336,7 @@ pub enum ConfigError {
         cause: String,
     },
     /// An error in the file of this name.
-    #[error("{name}: {error}")]
+    #[error("{}: {error}", printable(.name))]
     In {
         /// Name of the file.
         name: String,

@@ -250,3 +250,11 @@ fn a_folder_allows_and_disables_for_the_files_below_it() {
     let report = scanner.scan_tree_as(repository.path(), "".as_ref()).unwrap();
     assert!(report.findings.len() == 3 && report.coverage.is_partial());
 }
+
+#[test]
+fn names_that_go_over_lines_reach_no_terminal_raw() {
+    let nothing = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+    let error = Config::parse("[[rules]]\nid = \"one\\ntwo\\u001b[2J\"\n", "c.toml", &nothing).unwrap_err().to_string();
+    assert!(!error.contains(char::is_control), "{error:?}");
+    assert!(error.contains("one") && error.contains("neither a regex nor a path"), "{error:?}");
+}
