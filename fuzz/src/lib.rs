@@ -28,7 +28,7 @@ use turnlock_scan::baseline::Baseline;
 use turnlock_scan::config::Config;
 use turnlock_scan::ignore_list::IgnoreList;
 use turnlock_scan::report::{Redaction, write_json, write_text};
-use turnlock_scan::{Options, Scanner};
+use turnlock_scan::{Options, Scanner, sqlite as database};
 
 /// Panics where `bytes` break the law.
 pub type Law = fn(&[u8]);
@@ -50,6 +50,7 @@ pub const LAWS: &[(&str, Law)] = &[
     ("scan_ignores", scan_ignores),
     ("schedule", schedule),
     ("snapshot", snapshot),
+    ("sqlite", sqlite),
     ("stanza", stanza),
     ("token", token),
     ("ttl", ttl),
@@ -342,6 +343,15 @@ pub fn archive(input: &[u8]) {
         assert!(finding.place.file.starts_with("input"), "a finding is nowhere");
     }
     assert!(report.coverage.omissions.iter().all(|omission| omission.what.starts_with("input")));
+}
+
+/// Whatever pages a database has, they are an answer, no longer than its size allows, and a scan of it ends.
+pub fn sqlite(input: &[u8]) {
+    if let Some((text, _)) = database::text(input) {
+        assert!(text.len() <= input.len() * database::RATIO + database::FLOOR_BYTES, "more than one of its size has");
+    }
+    let report = scanner().scan_bytes("input", input);
+    assert!(report.findings.iter().all(|finding| finding.place.file.starts_with("input")), "a finding is nowhere");
 }
 
 /// Whatever else is in a pack, and however damaged, a sound object is looked at.

@@ -6,7 +6,8 @@
 //! - `keywords`, `prefilter`, [`matcher`]: from a text to hits; `assigned`: values near a provider's name
 //! - `setting`: names and values in any language; `surroundings`: what stands around them; `name`, `shape`, `letters`,
 //!   `drawn`, `thing`, `entropy`, `plausible`: what a credential looks like, by its name and by its value, and what names something else
-//! - `content`, `text`, [`archive`]: what a file holds: text, files in it, or words in something binary
+//! - `content`, `text`, [`archive`], [`sqlite`], `keystore`: what a file holds: text, files in it, rows of a database, private keys, or
+//!   words in something binary
 //! - [`decode`]: what a text says in base64, hex, percent or character escapes
 //! - [`lookup`]: recognises values of the live store; [`verify`]: asks providers whether a credential lives
 //! - `walk`, `windows`, `git`: texts of a tree, of any size, and of a history
@@ -72,7 +73,7 @@ mod seen;
 mod sent;
 mod setting;
 mod shape;
-mod sqlite;
+pub mod sqlite;
 mod staged;
 mod surroundings;
 mod text;

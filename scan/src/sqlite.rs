@@ -8,8 +8,9 @@ const MAGIC: &[u8] = b"SQLite format 3\0";
 
 /// So many bytes are read for each byte of a database, and some for a small one: pages may lead to each other and rows share
 /// their bytes in a database that is made to harm.
-const RATIO: usize = 8;
-const FLOOR_BYTES: usize = 1 << 20;
+pub const RATIO: usize = 8;
+/// What may be read of the smallest database.
+pub const FLOOR_BYTES: usize = 1 << 20;
 
 /// Most of one row that is read.
 const MAX_ROW_BYTES: usize = 64 << 10;
@@ -24,7 +25,7 @@ const LEAF: u8 = 13;
 /// What the database in `bytes` says: `column = "value"` for each text in its tables, an empty line behind each row; and
 /// whether that is too much for one of its size, so that a part of it is missing. `None` if it is none, or its texts are no
 /// UTF-8. Whatever is damaged is passed over.
-pub(crate) fn text(bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
+pub fn text(bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
     let pages = Pages::of(bytes)?;
     let mut text = Vec::new();
     let mut tables = Vec::new();
@@ -36,9 +37,11 @@ pub(crate) fn text(bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
     });
     for (page, columns) in tables {
         pages.rows(u32::try_from(page).unwrap_or(0), &mut |row| {
-            let before = text.len();
-            write(row, &columns, &mut text);
-            pages.take(text.len() - before);
+            write(row, &columns, &mut |setting| {
+                if pages.take(setting.len()) {
+                    text.extend_from_slice(&setting);
+                }
+            });
         });
     }
     Some((text, pages.left.get() == 0))
@@ -181,29 +184,28 @@ fn values(payload: &[u8]) -> Option<Vec<Value<'_>>> {
     Some(values)
 }
 
-/// Writes the texts of a row.
-fn write(row: &[Value<'_>], columns: &[Vec<u8>], to: &mut Vec<u8>) {
+/// Hands out the texts of a row as settings.
+fn write(row: &[Value<'_>], columns: &[Vec<u8>], to: &mut impl FnMut(Vec<u8>)) {
     let mut before: Option<&[u8]> = None;
     for (index, value) in row.iter().enumerate() {
         let Value::Text(value) = value else { continue };
         let column = columns.get(index).map(Vec::as_slice).unwrap_or_default();
-        setting(column, value, to);
+        to(setting(column, value));
         // A table of settings has the name in a column of its own.
         if let Some(name) = before.filter(|name| name::at(name).len() == name.len() && name::kind(name).is_some()) {
-            setting(name, value, to);
+            to(setting(name, value));
         }
         before = Some(value);
     }
-    to.push(b'\n');
+    to(vec![b'\n']);
 }
 
-fn setting(name: &[u8], value: &[u8], to: &mut Vec<u8>) {
+fn setting(name: &[u8], value: &[u8]) -> Vec<u8> {
     if value.iter().any(|byte| matches!(byte, b'\n' | b'"')) {
         // A text of several lines, which may hold settings itself.
-        to.extend_from_slice(value);
-        to.push(b'\n');
+        [value, b"\n"].concat()
     } else {
-        to.extend([name, b" = \"", value, b"\"\n"].concat());
+        [name, b" = \"", value, b"\"\n"].concat()
     }
 }
 
