@@ -176,4 +176,11 @@ async fn the_command_leads_from_the_shares_to_the_token() {
     let begun = json(&command(&["-init", "-format=json"], ""));
     assert!(!command(&["-cancel"], "").status.success(), "without token and nonce");
     assert!(command(&["-cancel", &format!("-nonce={}", text(&begun["nonce"]))], "").status.success());
+    // A password that the server did not make.
+    let drawn = text(&json(&command(&["-generate-otp", "-format=json"], ""))["otp"]);
+    let shown = String::from_utf8(command(&["-generate-otp"], "").stdout).unwrap();
+    assert_eq!((shown.trim_end().len(), drawn == shown.trim_end()), (drawn.len(), false), "{shown}");
+    assert_eq!(json(&command(&["-init", "-otp=-", "-format=json"], &drawn))["otp"], json!(drawn));
+    let refused = command(&["-init", "-pgp-key=key.asc"], "");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("there is no PGP here"), "{refused:?}");
 }

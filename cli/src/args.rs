@@ -28,7 +28,8 @@ Environment:
   TURNLOCK_NAMESPACE   namespace
   TURNLOCK_FORMAT      form of the output: table, json or yaml
   NO_COLOR             no colours
-Each is also read with VAULT_ in the place of TURNLOCK_. Flags may be written with one dash (-format=json).";
+Each is also read with VAULT_ in the place of TURNLOCK_. Flags may be written with one dash
+(-format=json).";
 
 /// Keeps secrets, rotates them, and finds the ones that leaked.
 #[derive(Debug, Parser)]
@@ -247,5 +248,17 @@ mod tests {
             }
         }
         check(&Arguments::command());
+    }
+
+    #[test]
+    fn no_line_of_the_help_breaks_in_two() {
+        fn broken(command: &clap::Command, found: &mut Vec<String>) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            found.extend(help.lines().filter(|line| line.chars().count() > 100).map(str::to_owned));
+            command.get_subcommands().for_each(|sub| broken(sub, found));
+        }
+        let mut found = Vec::new();
+        broken(&Arguments::command(), &mut found);
+        assert!(found.is_empty(), "longer than 100 characters: {found:#?}");
     }
 }

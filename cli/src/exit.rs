@@ -39,7 +39,9 @@ impl From<Exit> for ExitCode {
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    wrong usage or a local error; `status`: no answer; `scan`: something was found; `audit verify`: a flaw
-  2    the server refused or cannot be reached; `status`: sealed; `scan`: wrong usage, or the scan failed
+  1    wrong usage or a local error; `status`: no answer; `scan`: something was found;
+       `audit verify`: a flaw
+  2    the server refused or cannot be reached; `status`: sealed; `scan`: wrong usage, or the scan
+       failed
   3    `scan`: nothing found, but not everything could be read
   `run` ends with the code of the program that it ran (128 + signal when a signal ended it)";

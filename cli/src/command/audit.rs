@@ -32,7 +32,7 @@ pub(crate) struct AuditArgs {
 enum Verb {
     /// Check the chain of audit files, offline; names the first record that was changed, removed, added or moved
     #[command(
-        after_help = "Examples:\n  turnlock audit verify audit.log.1 audit.log         oldest first\n  turnlock audit verify -public-key=$KEY audit.log    signatures too; the key: `turnlock read sys/audit`\n\nEnds with 0 when the chain is sound, 1 when it is not or cannot be read."
+        after_help = "Examples:\n  turnlock audit verify audit.log.1 audit.log       oldest first\n  turnlock audit verify -public-key=$KEY audit.log  signatures too; KEY: `turnlock read sys/audit`\n\nEnds with 0 when the chain is sound, 1 when it is not or cannot be read."
     )]
     Verify {
         /// The files, oldest first

@@ -3,6 +3,7 @@
 mod generate_root;
 mod init;
 mod rekey;
+mod share;
 mod snapshot;
 mod unseal;
 
@@ -49,6 +50,18 @@ enum Verb {
     GenerateRoot(generate_root::GenerateRootArgs),
     /// Back up and restore
     Snapshot(snapshot::SnapshotArgs),
+}
+
+/// Flags of Vault's command that are refused with the reason, because scripts have them.
+#[derive(Debug, clap::Args)]
+struct Pgp {
+    /// Refused
+    #[arg(long, aliases = ["pgp-key", "root-token-pgp-key"], hide = true, value_name = "KEYS", value_parser = no_pgp)]
+    pgp_keys: Option<String>,
+}
+
+fn no_pgp(_: &str) -> Result<String, &'static str> {
+    Err("there is no PGP here: encrypt what comes out yourself, for example `| gpg --encrypt`")
 }
 
 impl OperatorArgs {

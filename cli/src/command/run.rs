@@ -30,7 +30,8 @@ Examples:
   turnlock run --env-file .env -- npm start
   turnlock run --env OLD=secret/app/db#password?label=previous -- ./compare
 
-Ends with the program's exit code, or 128 + signal; 125 to 127 when the program could not be started.")]
+Ends with the program's exit code, or 128 + signal; 125 to 127 when the program could not be
+started.")]
 pub(crate) struct RunArgs {
     /// A variable and the secret it gets: NAME=MOUNT/PATH#FIELD, with ?version=N or ?label=NAME behind
     #[arg(long, value_name = "NAME=REFERENCE")]

@@ -11,7 +11,8 @@ use crate::fields::{self, Machine};
 use crate::output::{Format, Output, warn};
 
 pub(super) const PUT_HELP: &str = "\
-Arguments can be read by other users of the machine: give secret values on standard input (key=-) or in a file (key=@FILE).
+Arguments can be read by other users of the machine: give secret values on standard input (key=-)
+or in a file (key=@FILE).
 
 Examples:
   turnlock kv put secret/app/db user=app password=-     the password on standard input

@@ -3,34 +3,50 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use http::Method;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::json;
 use turnlock_agent::{Call, Client, ClientError, Reply};
+use turnlock_core::Protected;
+use turnlock_core::token::base62_of;
 use zeroize::Zeroizing;
 
+use super::Pgp;
+use super::share::{GIVE_NONCE, Taker};
 use crate::args::Connection;
 use crate::failure::Failure;
 use crate::fields;
-use crate::output::{Format, Output, note, text_of};
+use crate::output::{Format, Output, line, note, text_of};
 use crate::terminal;
 
 const ATTEMPT: &str = "sys/generate-root/attempt";
-const GIVE_NONCE: &str = "give the one that -init showed: -nonce=NONCE";
+/// What a server may ask for.
+const MOST_OTP_CHARS: usize = 1024;
+const TAKER: Taker = Taker {
+    what: "root token generation",
+    begin: "generate-root -init",
+    progress: ATTEMPT,
+    submit: "sys/generate-root/update",
+};
 
 pub(super) const HELP: &str = "\
 Examples:
-  turnlock operator generate-root -init             shows a nonce for who holds shares, and a password
-  turnlock operator generate-root -nonce=NONCE      ask for a share; the last brings the encoded token
-  turnlock operator generate-root -decode=ENCODED   ask for the password, show the token
+  turnlock operator generate-root -init            a nonce for who holds shares, and a password
+  turnlock operator generate-root -nonce=NONCE     ask for a share; the last brings a token
+  turnlock operator generate-root -decode=ENCODED  ask for the password, decode the token
   turnlock operator generate-root -status
   turnlock operator generate-root -cancel
+With a password that the server did not make:
+  turnlock operator generate-root -generate-otp > otp
+  turnlock operator generate-root -init -otp=- < otp
 
 It takes a token with `sudo` on sys/generate-root/*. Who has lost them all starts the server with
   enable_unauthenticated_access = [\"generate-root\"]
 in its configuration until there is a token again. As long as that stands there, -nonce is needed,
 also to give up.
 
-A server that unseals itself (seal \"static\") has no shares and makes no root token this way: keep a token
-with `sudo` there, as the loss of the last one is for good.";
+A server that unseals itself (seal \"static\") has no shares and makes no root token this way: keep a
+token with `sudo` there, as the loss of the last one is for good. There is no PGP: only the password
+keeps the token from who sees it on its way.";
 
 /// Arguments of `operator generate-root`.
 #[derive(Debug, clap::Args)]
@@ -39,33 +55,42 @@ pub(super) struct GenerateRootArgs {
     #[arg(value_name = "-")]
     key: Option<String>,
     /// Begin
-    #[arg(long, conflicts_with_all = ["cancel", "status", "decode", "key"])]
+    #[arg(long, conflicts_with_all = ["cancel", "status", "decode", "generate_otp", "key"])]
     init: bool,
     /// Give up
-    #[arg(long, conflicts_with_all = ["status", "decode", "key"])]
+    #[arg(long, conflicts_with_all = ["status", "decode", "generate_otp", "key"])]
     cancel: bool,
     /// Show how far it is
-    #[arg(long, conflicts_with_all = ["decode", "key"])]
+    #[arg(long, conflicts_with_all = ["decode", "generate_otp", "key"])]
     status: bool,
     /// Show the token in what the last share brought; `-` asks for that, or reads it as the first line of standard input
-    #[arg(long, value_name = "ENCODED", conflicts_with = "key")]
+    #[arg(long, value_name = "ENCODED", conflicts_with_all = ["generate_otp", "key"])]
     decode: Option<String>,
+    /// Make a one-time password for -init -otp=-, as long as the server wants it
+    #[arg(long, conflicts_with_all = ["otp", "key", "nonce"])]
+    generate_otp: bool,
     /// `-` for the one-time password on standard input: with -init one of your own, else the server makes it
     #[arg(long, value_name = "-")]
     otp: Option<String>,
     /// The nonce that -init showed; asked of the server otherwise
     #[arg(long)]
     nonce: Option<String>,
+    #[command(flatten)]
+    _pgp: Pgp,
 }
 
 #[derive(serde::Deserialize)]
-struct Progress {
-    #[serde(default)]
-    nonce: String,
-    #[serde(default)]
-    started: bool,
+struct Status {
     #[serde(default)]
     complete: bool,
+    #[serde(default)]
+    otp_length: usize,
+}
+
+#[derive(serde::Serialize)]
+struct Begin<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    otp: Option<&'a str>,
 }
 
 impl GenerateRootArgs {
@@ -90,14 +115,14 @@ impl GenerateRootArgs {
         if self.status {
             return output.object(text_of(send(&client, Call::get(ATTEMPT)).await?.body())?);
         }
+        if self.generate_otp {
+            let chars = send(&client, Call::get(ATTEMPT)).await?.body_as::<Status>()?.otp_length;
+            return generate_otp(chars, output);
+        }
         if self.init {
-            let mut call = Call::new(Method::PUT, ATTEMPT).json(&json!({}))?;
-            if self.otp.is_some() {
-                let otp = terminal::secret("one-time password")?;
-                let otp = otp.expose_str().ok_or_else(|| Failure::local("the one-time password is not text"))?;
-                call = call.body(fields::body(&std::collections::BTreeMap::from([("otp", otp)]))?);
-            }
-            let reply = send(&client, call).await?;
+            let otp = self.otp.as_ref().map(|_| terminal::secret("one-time password")).transpose()?;
+            let body = fields::body(&Begin { otp: otp.as_ref().map(one_time_password).transpose()? })?;
+            let reply = send(&client, Call::new(Method::PUT, ATTEMPT).body(body)).await?;
             if output.format == Format::Table {
                 note(
                     "turnlock: note: give the nonce to those who hold shares, and keep the password (otp) to yourself: it is not \
@@ -106,32 +131,9 @@ impl GenerateRootArgs {
             }
             return output.object(text_of(reply.body())?);
         }
-        terminal::only_dash(self.key.as_deref(), "share of the unseal key")?;
-        let nonce = match self.nonce {
-            Some(nonce) => nonce,
-            None => {
-                let progress: Progress = send(&client, Call::get(ATTEMPT)).await?.body_as()?;
-                if !progress.started {
-                    return Err(Failure::remote("no root token generation has begun")
-                        .hint("begin with `turnlock operator generate-root -init`"));
-                }
-                if progress.nonce.is_empty() {
-                    return Err(Failure::remote("the server tells nobody without a token the nonce").hint(GIVE_NONCE));
-                }
-                progress.nonce
-            }
-        };
-        let share = terminal::secret("unseal key")?;
-        #[derive(serde::Serialize)]
-        struct Body<'a> {
-            key: &'a str,
-            nonce: &'a str,
-        }
-        let key = share.expose_str().ok_or_else(|| Failure::local("the share is not text"))?;
-        let body = fields::body(&Body { key, nonce: &nonce })?;
-        let reply = send(&client, Call::new(Method::PUT, "sys/generate-root/update").body(body)).await?;
+        let reply = TAKER.take(self.key.as_deref(), self.nonce, async |call| send(&client, call).await).await?;
         output.object(text_of(reply.body())?)?;
-        if output.format == Format::Table && reply.body_as::<Progress>()?.complete {
+        if output.format == Format::Table && reply.body_as::<Status>()?.complete {
             note(
                 "turnlock: note: `turnlock operator generate-root -decode=ENCODED` shows the token to who has the password",
             );
@@ -155,6 +157,25 @@ async fn send(client: &Client, call: Call) -> Result<Reply, ClientError> {
     }
 }
 
+fn one_time_password(given: &Protected) -> Result<&str, Failure> {
+    given.expose_str().ok_or_else(|| Failure::local("the one-time password is not text"))
+}
+
+/// Shows a new password of `chars` characters, drawn on this machine.
+fn generate_otp(chars: usize, output: &Output) -> Result<(), Failure> {
+    if !(1..=MOST_OTP_CHARS).contains(&chars) {
+        return Err(Failure::remote("the server does not tell how long a one-time password is"));
+    }
+    // More than enough for rejection sampling.
+    let mut random = Zeroizing::new(vec![0; 4 * chars + 64]);
+    let drawn = SystemRandom::new().fill(&mut random).ok().and_then(|()| base62_of(&random, chars));
+    let otp = drawn.ok_or_else(|| Failure::local("the system gives no random bytes"))?;
+    match output.format {
+        Format::Table => line(&otp),
+        _ => output.document(&Zeroizing::new(json!({"otp": *otp, "otp_length": chars}).to_string())),
+    }
+}
+
 /// XORs the two again.
 fn decode(encoded: &str, output: &Output) -> Result<(), Failure> {
     let asked = if encoded == "-" { Some(terminal::secret("encoded token")?) } else { None };
@@ -172,10 +193,9 @@ fn decode(encoded: &str, output: &Output) -> Result<(), Failure> {
     if !token.iter().all(u8::is_ascii_graphic) {
         return Err(Failure::local("the one-time password is not the one of this token"));
     }
-    if output.format == Format::Table {
-        output.raw(&token)?;
-        return output.raw(b"\n");
-    }
     let text = std::str::from_utf8(&token).unwrap_or_default();
+    if output.format == Format::Table {
+        return line(text);
+    }
     output.document(&Zeroizing::new(json!({"token": text}).to_string()))
 }

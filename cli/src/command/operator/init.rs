@@ -5,6 +5,7 @@ use serde_json::json;
 use turnlock_agent::Call;
 use zeroize::Zeroizing;
 
+use super::Pgp;
 use crate::args::Connection;
 use crate::command::Outcome;
 use crate::exit::Exit;
@@ -34,6 +35,8 @@ pub(super) struct InitArgs {
     /// Only say whether the server is initialized
     #[arg(long)]
     status: bool,
+    #[command(flatten)]
+    _pgp: Pgp,
 }
 
 #[derive(serde::Deserialize)]

@@ -3,12 +3,13 @@
 use http::Method;
 use serde_json::json;
 use turnlock_agent::Call;
+use zeroize::Zeroizing;
 
+use super::Pgp;
+use super::share::Taker;
 use crate::args::Connection;
 use crate::failure::Failure;
-use crate::fields;
 use crate::output::{Format, Output, line, members, text_of};
-use crate::terminal;
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -40,20 +41,14 @@ pub(super) struct RekeyArgs {
     /// Into how many shares the new key is split
     #[arg(short = 'n', long, default_value_t = 5, value_name = "NUMBER")]
     key_shares: u8,
-    /// How many shares open it
-    #[arg(short = 't', long, default_value_t = 3, value_name = "NUMBER")]
-    key_threshold: u8,
+    /// How many shares open it [default: 3, or all when there are fewer]
+    #[arg(short = 't', long, value_name = "NUMBER")]
+    key_threshold: Option<u8>,
     /// The nonce that began it; asked of the server otherwise
     #[arg(long)]
     nonce: Option<String>,
-}
-
-#[derive(serde::Deserialize)]
-struct Progress {
-    #[serde(default)]
-    nonce: String,
-    #[serde(default)]
-    started: bool,
+    #[command(flatten)]
+    _pgp: Pgp,
 }
 
 impl RekeyArgs {
@@ -79,7 +74,7 @@ impl RekeyArgs {
         if self.init {
             let body = json!({
                 "secret_shares": self.key_shares,
-                "secret_threshold": self.key_threshold,
+                "secret_threshold": self.key_threshold.unwrap_or(self.key_shares.min(3)),
                 "require_verification": self.verify,
             });
             let reply = client.send(Call::new(Method::PUT, begin).json(&body)?).await?;
@@ -88,37 +83,22 @@ impl RekeyArgs {
             }
             return output.object(text_of(reply.body())?);
         }
-        terminal::only_dash(self.key.as_deref(), "share of the unseal key")?;
-        let nonce = match self.nonce {
-            Some(nonce) => nonce,
-            None => {
-                let progress: Progress = client.read(begin).await?.body_as()?;
-                if !progress.started {
-                    return Err(
-                        Failure::remote("no rekeying has begun").hint("begin with `turnlock operator rekey -init`")
-                    );
-                }
-                progress.nonce
-            }
+        let taker = Taker {
+            what: "rekeying",
+            begin: "rekey -init",
+            progress: begin,
+            submit: if self.verify { "sys/rekey/verify" } else { "sys/rekey/update" },
         };
-        let share = terminal::secret("unseal key")?;
-        #[derive(serde::Serialize)]
-        struct Body<'a> {
-            key: &'a str,
-            nonce: &'a str,
-        }
-        let key = share.expose_str().ok_or_else(|| Failure::local("the share is not text"))?;
-        let body = fields::body(&Body { key, nonce: &nonce })?;
-        let submit = if self.verify { "sys/rekey/verify" } else { "sys/rekey/update" };
-        let reply = client.send(Call::new(Method::PUT, submit).body(body)).await?;
+        let reply = taker.take(self.key.as_deref(), self.nonce, async |call| client.send(call).await).await?;
         let answer = text_of(reply.body())?;
         let members = members(answer)?;
         let to_verify = members.get("verification_required").is_some_and(|flag| flag.get() == "true");
-        let keys = members.get("keys_base64").and_then(|raw| serde_json::from_str::<Vec<String>>(raw.get()).ok());
+        let keys =
+            members.get("keys_base64").and_then(|raw| serde_json::from_str::<Vec<Zeroizing<String>>>(raw.get()).ok());
         match keys.filter(|keys| !keys.is_empty() && output.format == Format::Table) {
             Some(keys) => {
                 for (number, key) in keys.iter().enumerate() {
-                    line(&format!("Key {}: {key}", number + 1))?;
+                    line(&Zeroizing::new(format!("Key {}: {}", number + 1, **key)))?;
                 }
                 line(match to_verify {
                     true => {

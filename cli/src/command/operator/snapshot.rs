@@ -40,7 +40,7 @@ enum Verb {
     },
     /// Replace everything that the server stores by a snapshot
     #[command(
-        after_help = "The server takes a snapshot up to its max_request_size; a larger one needs -into.\n\nExamples:\n  turnlock operator snapshot restore backup.snap\n  turnlock operator snapshot restore -into=/var/lib/turnlock backup.snap    an empty folder, without a server"
+        after_help = "The server takes a snapshot up to its max_request_size; a larger one needs -into.\n\nExamples:\n  turnlock operator snapshot restore backup.snap\n  turnlock operator snapshot restore -into=/var/lib/turnlock backup.snap  an empty folder, no server"
     )]
     Restore {
         /// The snapshot

@@ -4,6 +4,7 @@ use http::Method;
 use serde_json::json;
 use turnlock_agent::Call;
 
+use super::share;
 use crate::args::Connection;
 use crate::command::status;
 use crate::failure::Failure;
@@ -31,17 +32,7 @@ pub(super) struct UnsealArgs {
 impl UnsealArgs {
     pub(super) async fn run(self, at: &Connection, output: &Output) -> Result<(), Failure> {
         terminal::only_dash(self.key.as_deref(), "share of the unseal key")?;
-        let body = if self.reset {
-            fields::body(&json!({"reset": true}))?
-        } else {
-            let share = terminal::secret("unseal key")?;
-            let share = share.expose_str().ok_or_else(|| Failure::local("the share is not text"))?;
-            #[derive(serde::Serialize)]
-            struct Body<'a> {
-                key: &'a str,
-            }
-            fields::body(&Body { key: share })?
-        };
+        let body = if self.reset { fields::body(&json!({"reset": true}))? } else { share::body(None)? };
         let reply = at.client_without_token()?.send(Call::new(Method::PUT, "sys/unseal").body(body)).await?;
         status::show(output, text_of(reply.body())?)
     }

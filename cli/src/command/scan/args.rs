@@ -37,26 +37,29 @@ pub(crate) struct ScanArgs {
 }
 
 const AFTER_HELP: &str = "\
-Configuration (TOML, in the format of gitleaks): the first of --config, TURNLOCK_SCAN_CONFIG or GITLEAKS_CONFIG (a path),
-TURNLOCK_SCAN_CONFIG_TOML or GITLEAKS_CONFIG_TOML (the text), and `.turnlock-scan.toml` or `.gitleaks.toml` at the top of
-what is scanned. It extends the organisation's. `[extend] useDefault = true` keeps the rules that come with the program.
+Configuration (TOML, in the format of gitleaks): the first of --config, TURNLOCK_SCAN_CONFIG or
+GITLEAKS_CONFIG (a path), TURNLOCK_SCAN_CONFIG_TOML or GITLEAKS_CONFIG_TOML (the text), and
+`.turnlock-scan.toml` or `.gitleaks.toml` at the top of what is scanned. It extends the
+organisation's. `[extend] useDefault = true` keeps the rules that come with the program.
 
-What is no leak: a line with a comment `turnlock:allow` (or gitleaks:allow, betterleaks:allow, trufflehog:ignore,
-kingfisher:ignore, `pragma: allowlist secret`); what `.turnlockignore` or `.gitleaksignore` names; what --baseline-path
-holds; what an allowlist of the configuration allows.
+What is no leak: a line with a comment `turnlock:allow` (or gitleaks:allow, betterleaks:allow,
+trufflehog:ignore, kingfisher:ignore, `pragma: allowlist secret`); what `.turnlockignore` or
+`.gitleaksignore` names; what --baseline-path holds; what an allowlist of the configuration allows.
 
-Exit codes: 0 nothing found; 1 something found (or the code of --exit-code); 2 wrong usage, or the scan or a
-rotation failed; 3 nothing found, but not everything could be read (standard error says what).
+Exit codes: 0 nothing found; 1 something found (or the code of --exit-code); 2 wrong usage, or the
+scan or a rotation failed; 3 nothing found, but not everything could be read (standard error says
+what).
 
-Called as `gitleaks` (by a link of that name) it behaves like that: credentials are shown unless --redact is given, a
-report is written only with -r or -v, .gitignore does not count, and every failure is 1.
+Called as `gitleaks` (by a link of that name) it behaves like that: credentials are shown unless
+--redact is given, a report is written only with -r or -v, .gitignore does not count, and every
+failure is 1.
 
 Examples:
   turnlock scan .                                files and history
   turnlock scan git --format sarif -r out.sarif  history, for a code host
   turnlock scan dir src -b earlier.json          files, without what an earlier report holds
   turnlock scan --format html -r report.html     a page for who has to mend it
-  turnlock scan --store --rotate                 name the store's secrets and change those that leaked
+  turnlock scan --store --rotate                 name the store's secrets, change those that leaked
   turnlock scan --verify --verify-endpoint gitlab.com=https://gitlab.example.com
                                                  ask the providers which credentials live
   turnlock scan install-hook                     refuse commits and pushes that hold credentials
