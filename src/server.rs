@@ -79,19 +79,21 @@ impl SealSource {
     }
 }
 
-/// Shares that were submitted, and how fast they come.
+/// Shares that were submitted, what else shares make, and how fast they come for each.
 #[derive(Default)]
 pub struct Unsealing {
     /// The shares.
     pub progress: Progress,
-    /// The second that [`Unsealing::submissions`] counts.
-    pub second: i64,
-    /// Shares submitted in that second.
-    pub submissions: u32,
+    /// How fast they come.
+    pub pace: sys::SharePace,
     /// New shares in the making.
     pub rekeying: Option<sys::Rekeying>,
+    /// How fast shares come for these.
+    pub rekey_pace: sys::SharePace,
     /// A root token in the making.
     pub root_attempt: Option<sys::RootAttempt>,
+    /// How fast shares come for it.
+    pub root_pace: sys::SharePace,
 }
 
 /// What an unsealed server consists of. Dropped whole when it is sealed.

@@ -15,6 +15,7 @@ mod policies;
 mod rekey;
 mod remount;
 mod seal;
+mod share;
 mod snapshot;
 mod tools;
 mod wrapping;
@@ -22,6 +23,7 @@ mod wrapping;
 pub use generate_root::RootAttempt;
 pub(crate) use mount::default_mounts;
 pub use rekey::Rekeying;
+pub use share::SharePace;
 
 use std::sync::{Arc, LazyLock};
 

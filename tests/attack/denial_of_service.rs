@@ -1,13 +1,16 @@
 //! What an anonymous client sends costs little, and costs the others nothing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::{done, enable_auth, with_mounts};
-use crate::harness::{Instance, PATIENCE, text};
+use crate::harness::{Instance, PATIENCE, text, wait_for};
 use crate::raw;
 
 /// The server's peak of resident memory, in MiB.
@@ -133,6 +136,45 @@ async fn a_client_that_sends_slowly_is_cut_off_and_holds_up_nobody() {
         let closed = raw::until_closed(socket, Duration::from_secs(60)).await.expect("a slow client is cut off");
         assert!(closed.refused(), "{closed:?}");
     }
+}
+
+/// Nobody needs a token to submit a share for unsealing, and these come at a bounded pace for all clients together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_shares_for_unsealing_holds_up_no_rekey_and_no_root_token() {
+    let instance = with_mounts().await;
+    let flooded = Arc::new(AtomicBool::new(false));
+    let flood: Vec<_> = (0..8)
+        .map(|_| {
+            let (anybody, flooded) = (instance.api(""), flooded.clone());
+            tokio::spawn(async move {
+                let share = "00".repeat(33);
+                while let Some((status, _)) =
+                    anybody.try_call(Method::PUT, "sys/unseal", Some(json!({ "key": share }))).await
+                {
+                    flooded.fetch_or(status == 429, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let root = instance.as_root();
+    for _ in 0..5 {
+        wait_for("the pace of unsealing to be used up", async || flooded.swap(false, Ordering::Relaxed).then_some(()))
+            .await;
+        let (_, begun) = root.put("sys/generate-root/attempt", json!({})).await;
+        let share = json!({"key": instance.key, "nonce": begun["nonce"]});
+        let (status, made) = root.put("sys/generate-root/update", share).await;
+        assert_eq!((status, &made["complete"]), (200, &json!(true)), "{made}");
+        let body = json!({"secret_shares": 2, "secret_threshold": 2, "require_verification": true});
+        let (_, begun) = root.put("sys/rekey/init", body).await;
+        let share = json!({"key": instance.key, "nonce": begun["nonce"]});
+        let (status, made) = root.put("sys/rekey/update", share).await;
+        assert_eq!((status, &made["complete"]), (200, &json!(true)), "{made}");
+        let share = json!({"key": made["keys"][0], "nonce": made["verification_nonce"]});
+        let (status, done) = root.put("sys/rekey/verify", share).await;
+        assert_eq!((status, &done["progress"]), (200, &json!(1)), "{done}");
+        assert_eq!(root.delete("sys/rekey/init").await.0, 204);
+    }
+    flood.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 async fn connect(instance: &Instance, from: &str) -> TcpStream {

@@ -130,7 +130,7 @@ pub(super) async fn attempt(server: &Server, request: &Request, asker: Asker) ->
 /// `generate-root/update`.
 pub(super) async fn update(server: &Server, request: &Request) -> Result<Response, Error> {
     let config = config(server).await?;
-    let share = super::seal::share_of(&request.fields)?;
+    let share = super::share::share_of(&request.fields)?;
     let nonce = request.fields.required_string("nonce")?;
     let mut unsealing = server.unsealing.lock().await;
     // Whoever does not know the nonce takes nothing of the pace of those who do.
@@ -139,7 +139,7 @@ pub(super) async fn update(server: &Server, request: &Request) -> Result<Respons
         Some(current) if !current.is(&nonce) => {
             return Err(Error::invalid("nonce is not that of the root generation in progress"));
         }
-        Some(_) => super::seal::admit(server, &mut unsealing)?,
+        Some(_) => unsealing.root_pace.admit(server.clock.now())?,
     }
     let Unsealing { root_attempt, .. } = &mut *unsealing;
     let current = root_attempt.as_mut().ok_or_else(|| Error::internal("the attempt is gone"))?;

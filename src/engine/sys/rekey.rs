@@ -16,6 +16,7 @@ use crate::engine::{Access, Call, Route};
 use crate::error::Error;
 use crate::request::Operation;
 use crate::response::Response;
+use crate::server::Unsealing;
 use verification::Verification;
 
 pub(super) const ROUTES: &[Route] = &[
@@ -116,16 +117,18 @@ fn begin(call: &Call) -> Result<Rekeying, Error> {
 async fn update(call: &Call) -> Result<Response, Error> {
     let fields = &call.request.fields;
     let config = config(call).await?;
-    let share = super::seal::share_of(fields)?;
+    let share = super::share::share_of(fields)?;
     let nonce = fields.required_string("nonce")?;
     let mut unsealing = call.server.unsealing.lock().await;
-    let rekeying = unsealing.rekeying.as_mut().ok_or_else(|| Error::invalid("no rekey in progress"))?;
+    let Unsealing { rekeying, rekey_pace, .. } = &mut *unsealing;
+    let rekeying = rekeying.as_mut().ok_or_else(|| Error::invalid("no rekey in progress"))?;
     if rekeying.nonce != nonce {
         return Err(Error::invalid("nonce is not that of the rekey in progress"));
     }
     if rekeying.verification.is_some() {
         return Err(Error::invalid("the new shares are made already; submit them to rekey/verify"));
     }
+    rekey_pace.admit(call.server.clock.now())?;
     let wrong = || Error::invalid("the shares do not open this store; submit them again from the first");
     let key = match rekeying.progress.submit(share, config.threshold, nonce).map_err(|_| wrong())? {
         Submitted::Pending => return status(Some(rekeying), &config),

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use turnlock_core::Protected;
 use uuid::Uuid;
 
 use super::VERSION;
 use crate::barrier::BarrierError;
-use crate::barrier::seal::{SHARE_BYTES, SealKind, Submitted, decode_share};
+use crate::barrier::seal::{SealKind, Submitted};
 use crate::engine::{Access, Call, Route};
 use crate::error::Error;
-use crate::request::{Fields, Operation, Request};
+use crate::request::{Operation, Request};
 use crate::response::Response;
-use crate::server::{Server, Unsealing};
+use crate::server::Server;
 
 pub(super) const ROUTES: &[Route] = &[Route {
     operations: &[Operation::Update],
@@ -23,9 +22,6 @@ pub(super) const ROUTES: &[Route] = &[Route {
     handler: |call| Box::pin(seal(call)),
     doc: "Forgets the keys; every request is refused until enough shares are submitted again.",
 }];
-
-/// Shares that are taken within one second, from all clients together.
-const SUBMISSIONS_PER_SECOND: u32 = 20;
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -83,10 +79,10 @@ pub(super) async fn unseal(server: &Arc<Server>, request: &Request) -> Result<Re
         server.unsealing.lock().await.progress.reset();
         return status(server).await;
     }
-    let share = share_of(&request.fields)?;
+    let share = super::share::share_of(&request.fields)?;
     {
         let mut unsealing = server.unsealing.lock().await;
-        admit(server, &mut unsealing)?;
+        unsealing.pace.admit(server.clock.now())?;
         if server.parts().is_ok() {
             drop(unsealing);
             return status(server).await;
@@ -107,30 +103,6 @@ pub(super) async fn unseal(server: &Arc<Server>, request: &Request) -> Result<Re
         }
     }
     status(server).await
-}
-
-/// The share that is submitted. What cannot be one is refused at once: behind the last share, all would have to be
-/// submitted again.
-pub(super) fn share_of(fields: &Fields) -> Result<Protected, Error> {
-    let text = fields.protected("key")?.ok_or_else(|| Error::missing("key"))?;
-    let share = text.expose_str().and_then(decode_share).ok_or_else(|| Error::invalid("key must be hex or base64"))?;
-    if share.expose().len() != SHARE_BYTES {
-        return Err(Error::invalid(format!("key must be a share of {SHARE_BYTES} bytes; this one has another length")));
-    }
-    Ok(share)
-}
-
-/// Nobody needs a token here, so the pace is bounded for all clients together.
-pub(super) fn admit(server: &Server, unsealing: &mut Unsealing) -> Result<(), Error> {
-    let second = server.clock.now().timestamp();
-    if unsealing.second != second {
-        (unsealing.second, unsealing.submissions) = (second, 0);
-    }
-    unsealing.submissions += 1;
-    if unsealing.submissions > SUBMISSIONS_PER_SECOND {
-        return Err(Error::Busy(std::time::Duration::from_secs(1)));
-    }
-    Ok(())
 }
 
 async fn seal(call: &Call) -> Result<Response, Error> {

@@ -12,6 +12,7 @@ use crate::engine::Call;
 use crate::error::Error;
 use crate::request::Operation;
 use crate::response::Response;
+use crate::server::Unsealing;
 
 /// New shares that were handed out and are not in force yet.
 pub(super) struct Verification {
@@ -52,7 +53,8 @@ impl Verification {
 /// `rekey/verify`.
 pub(super) async fn verify(call: &Call) -> Result<Response, Error> {
     let mut unsealing = call.server.unsealing.lock().await;
-    let Some(verification) = unsealing.rekeying.as_mut().and_then(Rekeying::verification) else {
+    let Unsealing { rekeying, rekey_pace, .. } = &mut *unsealing;
+    let Some(verification) = rekeying.as_mut().and_then(Rekeying::verification) else {
         return Err(Error::invalid("no verification of new shares is in progress"));
     };
     match call.request.operation {
@@ -64,11 +66,12 @@ pub(super) async fn verify(call: &Call) -> Result<Response, Error> {
         _ => {}
     }
     let fields = &call.request.fields;
-    let share = super::super::seal::share_of(fields)?;
+    let share = super::super::share::share_of(fields)?;
     let nonce = fields.required_string("nonce")?;
     if verification.nonce != nonce {
         return Err(Error::invalid("nonce is not that of the verification in progress"));
     }
+    rekey_pace.admit(call.server.clock.now())?;
     let wrong = || Error::invalid("these are not the new shares; submit them again from the first");
     let threshold = verification.config.threshold;
     let key = match verification.progress.submit(share, threshold, nonce.clone()).map_err(|_| wrong())? {
