@@ -347,8 +347,11 @@ pub fn archive(input: &[u8]) {
 
 /// Whatever pages a database has, they are an answer, no longer than its size allows, and a scan of it ends.
 pub fn sqlite(input: &[u8]) {
-    if let Some((text, _)) = database::text(input) {
-        assert!(text.len() <= input.len() * database::RATIO + database::FLOOR_BYTES, "more than one of its size has");
+    if let Some(rows) = database::rows(input) {
+        assert!(
+            rows.text.len() <= input.len() * database::RATIO + database::FLOOR_BYTES,
+            "more than one of its size has"
+        );
     }
     let report = scanner().scan_bytes("input", input);
     assert!(report.findings.iter().all(|finding| finding.place.file.starts_with("input")), "a finding is nowhere");

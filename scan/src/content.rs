@@ -144,9 +144,10 @@ impl Looking<'_> {
                 self.content.binary += 1;
                 let mut found = self.inspector.look(&text::words(bytes), Some(bytes), self.confirmed);
                 found.sightings.retain(|sighting| sighting.certainty >= MIN_BINARY_CERTAINTY);
-                if let Some((rows, is_cut)) = sqlite::text(bytes) {
-                    self.add_said(&rows, &mut found);
-                    found.gaps.extend(is_cut.then_some(Why::Expands));
+                if let Some(rows) = sqlite::rows(bytes) {
+                    self.add_said(&rows.text, &mut found);
+                    found.gaps.extend(rows.is_cut.then_some(Why::Expands));
+                    found.gaps.extend(rows.is_damaged.then_some(Why::DamagedRows));
                 } else if let Some(said) = keystore::text(bytes) {
                     self.add_said(said.as_bytes(), &mut found);
                 }

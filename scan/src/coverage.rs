@@ -54,6 +54,9 @@ pub enum Why {
     /// An object of the repository that does not decode.
     #[error("the object is damaged or missing")]
     Damaged,
+    /// A database in which pages or rows are missing, or in an unknown form.
+    #[error("a part of the database is damaged")]
+    DamagedRows,
     /// A FIFO, socket or device.
     #[error("not a regular file")]
     Special,

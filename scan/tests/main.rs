@@ -6,6 +6,7 @@ mod archive;
 mod bomb;
 mod commits;
 mod contract;
+mod databases;
 mod encoded;
 mod excluded;
 mod formats;

@@ -145,32 +145,6 @@ fn words_in_binary_files_and_wide_text_are_read() {
     assert_eq!((report.coverage.files, report.coverage.binary), (2, 1));
 }
 
-/// Made by SQLite's own program in Python's library: a database is no text that a test could write.
-#[test]
-fn rows_of_a_database_are_read_as_settings() {
-    let folder = tempfile::tempdir().unwrap();
-    let (password, key) = (["Zr4!Lk0", "Pw2Vx7"].concat(), ["q8Zr4Lk0", "Pw2Vx7Nd5", "Ty1Bm6Hc3"].concat());
-    let script = format!(
-        "import sqlite3\nd = sqlite3.connect('app.db')\n\
-         d.execute('CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, password TEXT)')\n\
-         d.executemany('INSERT INTO users (name, password) VALUES (?, ?)', [('user%d' % n, '') for n in range(500)])\n\
-         d.execute('INSERT INTO users (name, password) VALUES (?, ?)', ('ops', '{password}'))\n\
-         d.execute('CREATE TABLE settings (name TEXT, note BLOB, value TEXT)')\n\
-         d.execute('INSERT INTO settings VALUES (?, ?, ?)', ('mail_api_key', b'x' * 9000, '{key}'))\n\
-         d.execute('CREATE TABLE tokens (token TEXT)')\n\
-         d.execute('INSERT INTO tokens VALUES (?)', ('{}',))\nd.commit()\n",
-        token(7)
-    );
-    let made = std::process::Command::new("python3").args(["-c", &script]).current_dir(folder.path()).status();
-    assert!(made.unwrap().success());
-    let report = scanner().scan_tree(folder.path()).unwrap();
-    let found: Vec<_> = report.findings.iter().map(|finding| finding.secret.expose()).collect();
-    for value in [&password, &key, &token(7)] {
-        assert_eq!(found.iter().filter(|found| **found == value.as_bytes()).count(), 1, "{:?}", places(&report));
-    }
-    assert_eq!(found.len(), 3, "{:?}", places(&report));
-}
-
 #[test]
 fn a_key_store_is_found_by_what_it_holds_and_one_of_certificates_is_passed_over() {
     // The outer parts of RFC 7292 around a bag.
