@@ -1,11 +1,15 @@
-//! Files that others on the machine can read or replace, and that they should not: named with the command that mends it.
+//! Files that others on the machine can read or replace, by their own mode and owner or by those of a folder above them:
+//! named with what mends it.
 //!
 //! They are warned of and not refused: container platforms hand out keys with modes of their own that nobody can change,
 //! inside a container where there is nobody else.
 
+use std::collections::BTreeSet;
 use std::fs::Metadata;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
+
+use rustix::process::geteuid;
 
 use crate::config::{Bind, Config, SealSetting, StorageConfig};
 
@@ -42,46 +46,123 @@ impl Rule {
     }
 }
 
-/// One sentence for each file of `config`, which was read from `source`, that is open to others. What is not there is no
-/// concern of this.
+/// One sentence for each file and folder of `config`, which was read from `source`, that is open to others. What is not
+/// there is no concern of this.
 pub fn exposed(config: &Config, source: Option<&Path>) -> Vec<String> {
-    let mut told = Vec::new();
-    let mut look = |what: &str, path: &Path, rule| told.extend(sentence(what, path, rule));
+    exposed_to(config, source, geteuid().as_raw())
+}
+
+/// The same for a process of the user `us`.
+fn exposed_to(config: &Config, source: Option<&Path>, us: u32) -> Vec<String> {
+    let mut found = Found::by(us);
     if let Some(source) = source {
-        look("the configuration", source, Rule::Ours);
+        found.look("the configuration", source, Rule::Ours);
     }
     for listener in &config.listeners {
         if let Bind::Tcp(_, Some(tls)) = &listener.bind {
-            look("the key of a listener", &tls.key, Rule::Secret);
+            found.look("the key of a listener", &tls.key, Rule::Secret);
         }
     }
     if let SealSetting::KeyFile(path) = &config.seal {
-        look("the unseal key", path, Rule::Secret);
+        found.look("the unseal key", path, Rule::Secret);
     }
     if let StorageConfig::Sled { path, .. } = &config.storage {
-        look("the folder of the store", path, Rule::Private);
+        found.look("the folder of the store", path, Rule::Private);
     }
     if let Some(audit) = &config.audit {
         let folder = audit.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        look("the folder of the audit", folder.unwrap_or(Path::new(".")), Rule::OurFolder);
-        look("the audit file", &audit.path, Rule::Secret);
+        found.look("the folder of the audit", folder.unwrap_or(Path::new(".")), Rule::OurFolder);
+        found.look("the audit file", &audit.path, Rule::Secret);
     }
     for folder in &config.target_dirs {
-        look("a folder of target_dirs", folder, Rule::OurFolder);
+        found.look("a folder of target_dirs", folder, Rule::OurFolder);
     }
-    told
+    found.told
+}
+
+/// The sentences for a folder in which an agent replaces files.
+pub fn exposed_target(folder: &Path) -> Vec<String> {
+    let mut found = Found::by(geteuid().as_raw());
+    found.look("a target folder", folder, Rule::OurFolder);
+    found.told
 }
 
 /// The sentence for a file with a token, if it is open to others.
 pub fn exposed_token(path: &Path) -> Option<String> {
-    sentence("the token file", path, Rule::Secret)
+    let facts = std::fs::metadata(path).ok()?;
+    too_open("the token file", path, &facts, Rule::Secret)
 }
 
-fn sentence(what: &str, path: &Path, rule: Rule) -> Option<String> {
-    let facts = std::fs::metadata(path).ok().filter(|facts| rule.is_about(facts))?;
+/// What a process of one user has found so far.
+struct Found {
+    us: u32,
+    told: Vec<String>,
+    /// Folders of which there is nothing more to say, by device and inode: most files have some in common.
+    folders: BTreeSet<(u64, u64)>,
+}
+
+impl Found {
+    fn by(us: u32) -> Self {
+        Self { us, told: Vec::new(), folders: BTreeSet::new() }
+    }
+
+    fn look(&mut self, what: &str, path: &Path, rule: Rule) {
+        if let Ok(facts) = std::fs::metadata(path)
+            && rule.is_about(&facts)
+        {
+            self.told.extend(too_open(what, path, &facts, rule));
+            if self.is_anothers(&facts) {
+                let (owner, us, path) = (facts.uid(), self.us, for_shell(path));
+                self.told
+                    .push(format!("{what} belongs to another user of this machine (uid {owner}): chown {us} {path}"));
+            }
+            self.folders.insert((facts.dev(), facts.ino()));
+        }
+        // A link is as safe as the folders in which it lies, and what it leads to as those around that.
+        for way in [std::path::absolute(path), std::fs::canonicalize(path)].into_iter().flatten() {
+            self.look_above(what, &way);
+        }
+    }
+
+    /// Whoever may write into a folder above a file can put another file, or another folder, in its place. That a group may
+    /// is passed over: many systems have one for `/var/log`, and somebody has chosen its members.
+    fn look_above(&mut self, what: &str, path: &Path) {
+        let mut outermost = None;
+        for folder in path.ancestors().skip(1) {
+            let Ok(facts) = std::fs::metadata(folder) else { continue };
+            let mode = facts.permissions().mode() & 0o7777;
+            // With the sticky bit everybody replaces only what is his own.
+            if mode & 0o1002 == 0o002 && self.folders.insert((facts.dev(), facts.ino())) {
+                let folder = for_shell(folder);
+                self.told.push(format!(
+                    "{what} can be replaced by other users of this machine, who may write to a folder above it (mode {mode:04o}): \
+                     chmod +t {folder}"
+                ));
+            }
+            if self.is_anothers(&facts) {
+                outermost = Some((folder, facts));
+            }
+        }
+        if let Some((folder, facts)) = outermost
+            && self.folders.insert((facts.dev(), facts.ino()))
+        {
+            let (folder, owner) = (for_shell(folder), facts.uid());
+            self.told.push(format!(
+                "{what} can be replaced by another user of this machine (uid {owner}): move it out of {folder}, which is his"
+            ));
+        }
+    }
+
+    /// Whether somebody else owns it. What is root's is as safe as the machine.
+    fn is_anothers(&self, facts: &Metadata) -> bool {
+        facts.uid() != 0 && facts.uid() != self.us
+    }
+}
+
+fn too_open(what: &str, path: &Path, facts: &Metadata, rule: Rule) -> Option<String> {
     let (mode, path) = (facts.permissions().mode() & 0o777, for_shell(path));
     let (open, mend) = rule.parts();
-    (mode & open != 0)
+    (rule.is_about(facts) && mode & open != 0)
         .then(|| format!("{what} is open to other users of this machine (mode {mode:04o}): {mend} {path}"))
 }
 
@@ -96,9 +177,12 @@ fn for_shell(path: &Path) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use std::fs::{Permissions, create_dir, set_permissions, write};
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+    use std::path::Path;
 
-    use super::{exposed, exposed_token};
+    use rustix::process::geteuid;
+
+    use super::{exposed, exposed_to, exposed_token};
     use crate::config::Config;
 
     #[test]
@@ -143,6 +227,57 @@ mod tests {
             });
             assert_eq!(told(), expected.collect::<Vec<_>>());
         }
+    }
+
+    /// Root gives the files away; whoever is not root looks at his own with the eyes of another.
+    #[test]
+    fn what_belongs_to_others_or_lies_in_an_open_folder_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let (home, ours) = (place.path().join("home"), place.path().join("home/ours"));
+        let (key, link) = (ours.join("unseal.key"), place.path().join("link"));
+        std::fs::create_dir_all(&ours).unwrap();
+        write(&key, "").unwrap();
+        set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&key, &link).unwrap();
+        let told = |path: &Path, us: u32| {
+            let text = format!(
+                "storage \"inmem\" {{}}\nlistener \"tcp\" {{ tls_disable = true }}\nseal \"static\" {{ current_key = \"file://{}\" }}\n",
+                path.display()
+            );
+            exposed_to(&Config::parse(&text).unwrap(), None, us)
+        };
+        let me = geteuid().as_raw();
+        for (mode, named) in [(0o755, false), (0o775, false), (0o1777, false), (0o757, true)] {
+            set_permissions(&home, Permissions::from_mode(mode)).unwrap();
+            let open = format!(
+                "the unseal key can be replaced by other users of this machine, who may write to a folder above it (mode {mode:04o}): \
+                 chmod +t {}",
+                home.display()
+            );
+            let expected = if named { vec![open] } else { Vec::new() };
+            assert_eq!((told(&key, me), told(&link, me)), (expected.clone(), expected));
+        }
+        set_permissions(&home, Permissions::from_mode(0o755)).unwrap();
+        let (owner, us) = if me == 0 { (1, 0) } else { (me, me + 1) };
+        for path in [&home, &ours, &key] {
+            chown(path, Some(owner), None).unwrap();
+        }
+        let outermost =
+            if me == 0 { home.as_path() } else { home.ancestors().filter(|up| is_of(up, me)).last().unwrap() };
+        let told = told(&key, us);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(
+            told[0],
+            format!(
+                "the unseal key belongs to another user of this machine (uid {owner}): chown {us} {}",
+                key.display()
+            )
+        );
+        assert!(told[1].ends_with(&format!("move it out of {}, which is his", outermost.display())), "{told:?}");
+    }
+
+    fn is_of(path: &Path, user: u32) -> bool {
+        std::fs::metadata(path).is_ok_and(|facts| facts.uid() == user)
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use turnlock::exposure::exposed_target;
 use turnlock_agent::due::Agent;
 use turnlock_agent::push::Folders;
 
@@ -9,7 +10,7 @@ use super::Outcome;
 use crate::args::Connection;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::note;
+use crate::output::{note, printable};
 
 /// Arguments of `turnlock agent`.
 #[derive(Debug, clap::Args)]
@@ -50,6 +51,9 @@ impl AgentArgs {
         });
         for folder in self.target_dir.iter().filter(|folder| !folder.is_dir()) {
             note(&format!("turnlock: warning: the target folder {} does not exist", folder.display()));
+        }
+        for open in self.target_dir.iter().flat_map(|folder| exposed_target(folder)) {
+            note(&format!("turnlock: warning: {}", printable(&open)));
         }
         note(&format!("turnlock: the agent {name} is at work"));
         let agent = Agent::new(client, name, self.pool).writing_into(Folders::new(self.target_dir));
