@@ -1,5 +1,6 @@
 //! The process's parts: what lives from start to end ([`Server`]) and what lives while it is unsealed ([`Parts`]).
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub struct Server {
     pub unsealing: Mutex<Unsealing>,
     /// Told when there may be other work on rotations than before. Says nothing of what: who is woken asks through the door.
     pub rotations: watch::Sender<()>,
+    /// Whether a rotation needs somebody to look at it, as far as the last claim has seen.
+    pub stuck_rotations: AtomicBool,
     parts: ArcSwapOption<Parts>,
 }
 
@@ -139,8 +142,9 @@ impl Server {
     /// A server over `barrier`, sealed until [`Server::open_parts`].
     pub fn new(barrier: Barrier, audit: Audit, clock: SharedClock, settings: Settings) -> Arc<Self> {
         let parts = ArcSwapOption::empty();
-        let rotations = watch::Sender::default();
-        Arc::new(Self { barrier, audit, clock, settings, unsealing: Mutex::default(), rotations, parts })
+        let (rotations, stuck_rotations) = (watch::Sender::default(), AtomicBool::default());
+        let unsealing = Mutex::default();
+        Arc::new(Self { barrier, audit, clock, settings, unsealing, rotations, stuck_rotations, parts })
     }
 
     /// The parts, or [`Error::Sealed`].

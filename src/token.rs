@@ -16,7 +16,7 @@ mod revoke;
 mod row;
 mod sweep;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 mod wrapping;
 

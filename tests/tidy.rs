@@ -45,6 +45,7 @@ const MAKE_PATHS: &[&str] = &[
     "src/engine/kv2/list.rs",
     "src/engine/rotation/definition.rs",
     "src/engine/rotation/draft.rs",
+    "src/engine/rotation/list.rs",
     "src/engine/sys/capabilities.rs",
     "src/engine/sys/internal_ui.rs",
     "src/engine/sys/leases.rs",

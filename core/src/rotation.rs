@@ -6,7 +6,7 @@ mod obstacle;
 
 use serde::{Deserialize, Serialize};
 
-pub use attempt::{Attempt, CLAIM, Claim, Failure, MAX_TRIES, Outcome, Refused, State, StepRecord};
+pub use attempt::{Attempt, CLAIM, Claim, Failure, Outcome, Refused, State, StepRecord, TRIES_UNTOLD};
 pub use obstacle::{Obstacle, Reason};
 
 use crate::consumer::Target;

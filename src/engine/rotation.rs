@@ -7,6 +7,7 @@
 mod claim;
 mod definition;
 mod draft;
+mod list;
 mod report;
 mod verbs;
 
@@ -27,8 +28,8 @@ pub const ROUTES: &[Route] = &[
         pattern: "definitions/{name*}",
         access: Access::Token,
         exists: None,
-        handler: |call| Box::pin(definition::list(call)),
-        doc: "Names of the rotations below a folder.",
+        handler: |call| Box::pin(list::list(call)),
+        doc: "Names of the rotations below a folder, and how each stands whose history the caller may read.",
     },
     Route {
         operations: &[Operation::Create, Operation::Update],
@@ -121,18 +122,22 @@ struct Stored {
     rotation: Rotation,
     /// The last time up to which the schedule has been looked at; runs before it are done or given up.
     considered: DateTime<Utc>,
+    /// When an attempt succeeded last.
+    #[serde(default)]
+    succeeded: Option<DateTime<Utc>>,
 }
 
 impl Stored {
     /// When the schedule asks for a run; in the past if that is due.
-    fn next_run(&self) -> Option<DateTime<Utc>> {
+    fn next_run(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let timing = self.rotation.schedule.as_ref().filter(|_| !self.rotation.paused)?;
-        Schedule::parse(&timing.cron, &timing.zone).ok()?.next_after(self.considered)
+        // Nobody has looked further than now, except under a clock that was ahead.
+        Schedule::parse(&timing.cron, &timing.zone).ok()?.next_after(self.considered.min(now))
     }
 
     /// Whether the schedule asks for a run by `now`. Times missed while nothing ran count as one.
     fn is_due(&self, now: DateTime<Utc>) -> bool {
-        self.next_run().is_some_and(|next| next <= now)
+        self.next_run(now).is_some_and(|next| next <= now)
     }
 }
 
@@ -175,3 +180,6 @@ async fn load<T: serde::de::DeserializeOwned>(view: &View, path: &str) -> Result
 fn encode(value: &impl Serialize) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
     serde_json::to_vec(value).map(zeroize::Zeroizing::new).map_err(Error::internal)
 }
+
+#[cfg(test)]
+mod tests;

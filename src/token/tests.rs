@@ -30,11 +30,11 @@ use crate::store::{MemoryStore, Store};
 const KEY: [u8; 32] = [7; 32];
 
 /// A server with a root token.
-pub(super) struct World {
-    pub(super) server: Arc<Server>,
-    pub(super) clock: Arc<ManualClock>,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) root: String,
+pub(crate) struct World {
+    pub(crate) server: Arc<Server>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) root: String,
 }
 
 fn start() -> DateTime<Utc> {
@@ -42,7 +42,7 @@ fn start() -> DateTime<Utc> {
 }
 
 impl World {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let clock = ManualClock::at(start());
         let barrier = Barrier::new(store.clone(), clock.clone());
@@ -63,29 +63,29 @@ impl World {
         Self { server, clock, store, root: String::new() }
     }
 
-    pub(super) async fn restarted(&self) -> Self {
+    pub(crate) async fn restarted(&self) -> Self {
         Self { root: self.root.clone(), ..Self::over(self.store.clone(), self.clock.clone()).await }
     }
 
-    pub(super) fn parts(&self) -> Arc<Parts> {
+    pub(crate) fn parts(&self) -> Arc<Parts> {
         self.server.parts().unwrap()
     }
 
-    pub(super) fn pass(&self, seconds: i64) {
+    pub(crate) fn pass(&self, seconds: i64) {
         self.clock.advance(TimeDelta::seconds(seconds));
     }
 
-    pub(super) async fn policy(&self, name: &str, rules: &str) {
+    pub(crate) async fn policy(&self, name: &str, rules: &str) {
         let name = turnlock_core::policy::PolicyName::parse(name).unwrap();
         self.parts().policies.write(&name, rules).await.unwrap();
     }
 
-    pub(super) async fn enable(&self, kind: &str) {
+    pub(crate) async fn enable(&self, kind: &str) {
         self.root_ask(Operation::Update, &format!("sys/auth/{kind}"), json!({ "type": kind })).await.unwrap();
     }
 
     /// Asks through the door and answers the body.
-    pub(super) async fn ask(&self, ask: Ask<'_>) -> Result<Value, Error> {
+    pub(crate) async fn ask(&self, ask: Ask<'_>) -> Result<Value, Error> {
         let request = Request {
             id: Uuid::new_v4(),
             operation: ask.operation,
@@ -103,11 +103,11 @@ impl World {
         Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() })
     }
 
-    pub(super) async fn root_ask(&self, operation: Operation, path: &str, body: Value) -> Result<Value, Error> {
+    pub(crate) async fn root_ask(&self, operation: Operation, path: &str, body: Value) -> Result<Value, Error> {
         self.as_token(&self.root, operation, path, body).await
     }
 
-    pub(super) async fn as_token(
+    pub(crate) async fn as_token(
         &self,
         token: &str,
         operation: Operation,
@@ -117,23 +117,23 @@ impl World {
         self.ask(Ask { operation, path, token: Some(token), body, ..Ask::default() }).await
     }
 
-    pub(super) async fn open_ask(&self, path: &str, body: Value) -> Result<Value, Error> {
+    pub(crate) async fn open_ask(&self, path: &str, body: Value) -> Result<Value, Error> {
         self.ask(Ask { path, body, ..Ask::default() }).await
     }
 
     /// A token made by `parent`.
-    pub(super) async fn token(&self, parent: &str, body: Value) -> String {
+    pub(crate) async fn token(&self, parent: &str, body: Value) -> String {
         let answer = self.as_token(parent, Operation::Update, "auth/token/create", body).await.unwrap();
         answer["auth"]["client_token"].as_str().unwrap().to_owned()
     }
 
     /// The look-up of the token by itself.
-    pub(super) async fn look(&self, token: &str) -> Result<Value, Error> {
+    pub(crate) async fn look(&self, token: &str) -> Result<Value, Error> {
         let answer = self.as_token(token, Operation::Read, "auth/token/lookup-self", Value::Null).await;
         answer.map(|answer| answer["data"].clone())
     }
 
-    pub(super) async fn is_alive(&self, token: &str) -> bool {
+    pub(crate) async fn is_alive(&self, token: &str) -> bool {
         match self.look(token).await {
             Ok(_) => true,
             Err(Error::Denied) => false,
@@ -142,12 +142,12 @@ impl World {
     }
 
     /// How many rows lie in the store.
-    pub(super) async fn rows(&self) -> usize {
+    pub(crate) async fn rows(&self) -> usize {
         let scan = crate::store::Scan { prefix: Vec::new(), after: None, limit: usize::MAX };
         self.store.scan(scan).await.unwrap().entries.len()
     }
 
-    pub(super) async fn sweep(&self) {
+    pub(crate) async fn sweep(&self) {
         let parts = self.parts();
         while parts.tokens.sweep().await.unwrap() {}
         parts.tokens.sweep().await.unwrap();
@@ -155,13 +155,13 @@ impl World {
 }
 
 /// One request.
-pub(super) struct Ask<'a> {
-    pub(super) operation: Operation,
-    pub(super) path: &'a str,
-    pub(super) token: Option<&'a str>,
-    pub(super) body: Value,
-    pub(super) wrap_seconds: Option<u64>,
-    pub(super) from: &'a str,
+pub(crate) struct Ask<'a> {
+    pub(crate) operation: Operation,
+    pub(crate) path: &'a str,
+    pub(crate) token: Option<&'a str>,
+    pub(crate) body: Value,
+    pub(crate) wrap_seconds: Option<u64>,
+    pub(crate) from: &'a str,
 }
 
 impl Default for Ask<'_> {
@@ -177,12 +177,12 @@ impl Default for Ask<'_> {
     }
 }
 
-pub(super) fn text(token: &Protected) -> String {
+pub(crate) fn text(token: &Protected) -> String {
     token.expose_str().unwrap().to_owned()
 }
 
 /// The text of a refusal.
-pub(super) fn refusal(answer: Result<Value, Error>) -> (u16, String) {
+pub(crate) fn refusal(answer: Result<Value, Error>) -> (u16, String) {
     let error = answer.expect_err("refused");
     (error.status(), error.to_string())
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{SECRET, attempt, define, run, serving, turnlock, versions};
-use crate::harness::text;
+use crate::harness::{text, wait_for};
 
 /// Cause: targets were looked at only after the new version was in force. Loss: consumers of a target that could not be
 /// written stood there with the old value. Fix: what cannot be handed out is not made.
@@ -37,6 +37,14 @@ async fn a_target_out_of_reach_stops_an_attempt_before_anything_changes_and_is_n
         table.lines().find(|line| line.contains("its folder does not exist")).unwrap_or_else(|| panic!("{table}"));
     assert!(line.contains("late") && line.contains("create") && line.starts_with("20"), "{table}");
     assert!(notes.contains("tried again at") && code == 0, "{notes}");
+    let (table, ..) = turnlock(&instance, &["rotate", "list"]);
+    let line = table.lines().find(|line| line.starts_with(SECRET)).unwrap_or_else(|| panic!("{table}"));
+    assert!(line.contains("hindered") && line.contains("late: its folder does not exist (and 1 more)"), "{table}");
+    let (json, ..) = turnlock(&instance, &["rotate", "list", "-format=json"]);
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), json!([SECRET]));
+    let (json, ..) = turnlock(&instance, &["rotate", "list", "-detailed", "-format=json"]);
+    let detailed: Value = serde_json::from_str(&json).unwrap();
+    assert!(detailed["key_info"][SECRET]["tries"].as_u64() >= Some(2), "{json}");
 
     // The log of an agent tells which of many rotations it was.
     let log = instance.log();
@@ -69,6 +77,13 @@ async fn an_attempt_that_failed_without_effect_makes_way_for_the_next_run() {
     assert_eq!((&row["failure"], versions(&instance).await), (&json!("misconfigured"), 1), "{row}");
     let (table, notes, _) = turnlock(&instance, &["rotate", "history", SECRET]);
     assert!(table.contains("-target-dir") && notes.contains("nothing was changed"), "{table}{notes}");
+    let log = instance.log();
+    assert!(log.lines().any(|line| line.contains("ERROR") && line.contains("no other try mends")), "{log}");
+    let warned = wait_for("a warning", async || {
+        let (_, notes, code) = turnlock(&instance, &["status"]);
+        (code == 0 && notes.contains("rotations: ")).then_some(notes)
+    });
+    assert!(warned.await.contains("turnlock rotate list"));
     // The schedule does not stand still for it.
     let path = folder.path().join("key");
     let target = json!([{"name": "app", "type": "file", "path": path}]);
@@ -81,6 +96,7 @@ async fn an_attempt_that_failed_without_effect_makes_way_for_the_next_run() {
     let states: Vec<_> =
         history["data"]["attempts"].as_array().unwrap().iter().map(|row| text(&row["state"])).collect();
     assert!(states.last().is_some_and(|state| state == "failed") && states.len() >= 2, "{states:?}");
+    wait_for("no warning", async || (!turnlock(&instance, &["status"]).1.contains("rotations")).then_some(())).await;
 }
 
 /// A service that answers `status` to a POST, with words that are nobody's business, and 405 to anything else.

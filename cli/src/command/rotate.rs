@@ -1,6 +1,7 @@
 //! `turnlock rotate`: define rotations, run them, look at their history, decide about attempts that failed.
 
 mod history;
+mod list;
 mod set;
 
 use http::Method;
@@ -36,13 +37,8 @@ enum Verb {
     /// Show a rotation, without signing keys
     #[command(after_help = "Examples:\n  turnlock rotate get secret/app/api-key")]
     Get(Name),
-    /// List the secrets that have a rotation
-    #[command(after_help = "Examples:\n  turnlock rotate list\n  turnlock rotate list secret/app")]
-    List {
-        /// Only below this folder
-        #[arg(default_value = "")]
-        folder: String,
-    },
+    /// List the secrets that have a rotation, and how each stands
+    List(list::ListArgs),
     /// End a rotation; the secret stays
     #[command(after_help = "Examples:\n  turnlock rotate delete secret/app/api-key")]
     Delete(Name),
@@ -79,15 +75,7 @@ impl RotateArgs {
                 let reply = client.read(&path("definitions", &name)).await;
                 output.reply(&found(reply, trimmed(&name.name))?)?;
             }
-            Verb::List { folder } => {
-                let call = Call::get(format!("rotation/definitions/{}", trimmed(&folder))).query("scan", "true");
-                let keys = match client.send(call).await {
-                    Ok(reply) => keys(&reply)?,
-                    Err(ClientError::NotFound { .. }) => Vec::new(),
-                    Err(error) => return Err(error.into()),
-                };
-                output.keys(&keys)?;
-            }
+            Verb::List(list) => list.run(&client, &output).await?,
             Verb::Delete(name) => {
                 // The server is content when there is none already. Who may only delete is not told.
                 let known = client.read(&path("definitions", &name)).await;
@@ -146,12 +134,4 @@ fn found(reply: Result<Reply, ClientError>, name: &str) -> Result<Reply, Failure
         }
         reply => Ok(reply?),
     }
-}
-
-fn keys(reply: &Reply) -> Result<Vec<String>, Failure> {
-    #[derive(serde::Deserialize)]
-    struct Keys {
-        keys: Vec<String>,
-    }
-    Ok(reply.data_as::<Keys>()?.keys)
 }

@@ -1,17 +1,17 @@
 //! `turnlock status`: whether the server is initialized and unsealed.
 
 use serde_json::Value;
-use turnlock_agent::Call;
+use turnlock_agent::{Call, Client};
 
 use super::Outcome;
 use crate::args::{Connection, OutputArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{members, text_of};
+use crate::output::{Format, members, note, printable, text_of};
 
 /// Shows whether the server is initialized and unsealed.
 ///
-/// Ends with 0 when it is unsealed, 2 when it is sealed, 1 when it cannot be asked.
+/// A warning tells of an audit that is hindered and of rotations that do not go on. Ends with 0 when it is unsealed, 2 when it is sealed, 1 when it cannot be asked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  turnlock status\n  turnlock status -format=json | jq .sealed")]
 pub(crate) struct StatusArgs {
@@ -24,21 +24,37 @@ impl StatusArgs {
     pub(crate) async fn run(self, at: &Connection) -> Outcome {
         let output = self.output.output()?;
         // 2 says that the server is sealed and nothing else.
-        let asked = at.client_without_token()?.send(Call::get("sys/seal-status")).await;
+        let client = at.client_without_token()?;
+        let asked = client.send(Call::get("sys/seal-status")).await;
         let reply = asked.map_err(|error| Failure::from(error).ending(Exit::Local))?;
         let body: Value = reply.body_as().map_err(|error| Failure::from(error).ending(Exit::Local))?;
         show(&output, text_of(reply.body())?)?;
         match body.get("sealed").and_then(Value::as_bool) {
-            Some(false) => Ok(Exit::Done),
+            Some(false) => {
+                if output.format == Format::Table {
+                    tell_of_trouble(&client).await;
+                }
+                Ok(Exit::Done)
+            }
             Some(true) => Ok(Exit::Sealed),
             None => Err(Failure::local("the server's answer does not say whether it is sealed")),
         }
     }
 }
 
+/// Says what of an unsealed server needs somebody to look at it, if it tells.
+async fn tell_of_trouble(client: &Client) {
+    let Ok(reply) = client.execute(Call::get("sys/health")).await else { return };
+    let Ok(health) = reply.body_as::<Value>() else { return };
+    for (what, trouble) in ["audit", "rotations"].map(|what| (what, health.get(what).and_then(Value::as_str))) {
+        if let Some(trouble) = trouble {
+            note(&format!("turnlock: warning: {what}: {}", printable(trouble)));
+        }
+    }
+}
+
 /// Shows a seal status: what matters first.
 pub(crate) fn show(output: &crate::output::Output, json: &str) -> Result<(), Failure> {
-    use crate::output::Format;
     if output.format != Format::Table {
         return output.document(json);
     }

@@ -19,8 +19,8 @@ const BACKOFF: (TimeDelta, TimeDelta) = (TimeDelta::seconds(1), TimeDelta::minut
 /// Pause between two looks at consumers that have not acknowledged yet.
 const SETTLE_POLL: TimeDelta = TimeDelta::seconds(1);
 
-/// Tries of one step after which the attempt waits for a person.
-pub const MAX_TRIES: u32 = 10;
+/// Tries of one step after which people are told: by then, some eight minutes later, the pauses are at their longest.
+pub const TRIES_UNTOLD: u32 = 10;
 
 /// Most step records kept in one attempt; the oldest go first.
 const MAX_RECORDS: usize = 64;
@@ -84,7 +84,7 @@ pub enum State {
     Running,
     /// All steps are done.
     Succeeded,
-    /// A step failed for good or too often; `resume` or `abort` decide.
+    /// A step failed in a way that no other try mends; `resume` or `abort` decide.
     Failed,
     /// Given up by a person; the old value stays in force when nothing was promoted yet.
     Aborted,
@@ -117,6 +117,19 @@ pub enum Failure {
     Local,
     /// Trying again cannot help: the definition is wrong.
     Misconfigured,
+}
+
+impl Failure {
+    /// The word that stands in rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Malformed => "malformed",
+            Self::Local => "local",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
 }
 
 /// What a worker reports of a step.
@@ -175,13 +188,32 @@ impl Attempt {
 
     /// Whether a worker may take it now.
     pub fn is_due(&self, now: DateTime<Utc>) -> bool {
-        self.due_at().is_some_and(|due| due <= now)
+        self.due_at(now).is_some_and(|due| due <= now)
     }
 
     /// When a worker may take it, unless something else happens before; `None` when that is for a person to decide.
-    pub fn due_at(&self) -> Option<DateTime<Utc>> {
-        let free = self.claim.as_ref().map_or(self.not_before, |claim| claim.until);
-        (self.state == State::Running).then(|| self.not_before.max(free))
+    pub fn due_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        // What lies further ahead than it is ever put was written under a clock that went wrong, and binds nobody. Twice as far,
+        // because a clock is also set back by a moment.
+        let claimed = self.claim.as_ref().map(|claim| claim.until).filter(|until| *until <= now + CLAIM * 2);
+        let paused = Some(self.not_before).filter(|until| *until <= now + BACKOFF.1 * 2);
+        (self.state == State::Running).then(|| claimed.max(paused).unwrap_or(now))
+    }
+
+    /// Whether people should be told: it has come to nothing again and again, or does not go on by itself.
+    pub fn is_stuck(&self) -> bool {
+        match self.state {
+            State::Running => self.tries >= TRIES_UNTOLD,
+            State::Failed => true,
+            State::Succeeded | State::Aborted => false,
+        }
+    }
+
+    /// What was in the way at the last try of the step that it is at; empty once a try came further.
+    pub fn in_the_way(&self) -> impl Iterator<Item = &Obstacle> {
+        let last = self.obstacles.iter().map(|found| found.last).max();
+        let is_open = matches!(self.state, State::Running | State::Failed) && self.failure.is_some();
+        self.obstacles.iter().filter(move |found| is_open && found.step == self.step && Some(found.last) == last)
     }
 
     /// Whether it failed before it had changed anything: then the next run may begin in its place.
@@ -262,9 +294,11 @@ impl Attempt {
                 self.claim = None;
             }
             Outcome::Failed(failure) => {
-                self.tries += 1;
+                self.tries = self.tries.saturating_add(1);
                 self.claim = None;
-                if *failure == Failure::Misconfigured || self.tries >= MAX_TRIES {
+                // Whatever else was in the way may go away, however long that takes: a target that is down for a night must not
+                // cost anybody a rotation.
+                if *failure == Failure::Misconfigured {
                     self.state = State::Failed;
                     self.finished = Some(now);
                 } else {
@@ -306,114 +340,4 @@ impl Attempt {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use chrono::{DateTime, TimeDelta, Utc};
-    use proptest::prelude::*;
-
-    use super::super::{Rotator, Step};
-    use super::{Attempt, CLAIM, Failure, Outcome, Reason, Refused, State};
-
-    fn now() -> DateTime<Utc> {
-        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
-    }
-
-    fn attempt() -> Attempt {
-        let rotator = Rotator::Generate { length: 32, prefix: String::new() };
-        Attempt::begin("a".into(), "secret/app".into(), &rotator, "schedule".into(), now())
-    }
-
-    #[test]
-    fn a_run_without_failures_passes_every_step_once() {
-        let mut row = attempt();
-        let mut seen = Vec::new();
-        while row.state == State::Running {
-            seen.push(row.step);
-            row = row.next(&Outcome::Done, 1, now());
-        }
-        assert_eq!(seen, [Step::Create, Step::Promote, Step::Push, Step::Settle]);
-        assert_eq!((row.state, row.finished), (State::Succeeded, Some(now())));
-    }
-
-    #[test]
-    fn a_worker_that_lost_its_claim_is_fenced_off() {
-        let first = attempt().claimed("one", now()).unwrap();
-        assert_eq!(first.clone().claimed("two", now()).unwrap_err(), Refused::NotDue);
-        let second = first.clone().claimed("two", now() + CLAIM).unwrap();
-        assert_eq!(second.accepts(first.epoch, Step::Create), Err(Refused::Fenced));
-        assert_eq!(second.accepts(second.epoch, Step::Create), Ok(()));
-    }
-
-    #[test]
-    fn a_worker_that_is_gone_lets_go_of_what_is_its_own_only() {
-        let row = attempt().claimed("one", now()).unwrap();
-        assert!(!row.clone().let_go_by("two").is_due(now()));
-        let again = row.clone().let_go_by("one").claimed("one", now()).unwrap();
-        assert_eq!(again.accepts(row.epoch, Step::Create), Err(Refused::Fenced));
-    }
-
-    #[test]
-    fn failures_back_off_and_then_wait_for_a_person() {
-        let mut row = attempt();
-        let mut pauses = Vec::new();
-        while row.state == State::Running {
-            row = row.next(&Outcome::Failed(Failure::Unreachable), 1, now());
-            pauses.push((row.not_before - now()).num_seconds());
-        }
-        assert_eq!(pauses.get(..4), Some(&[1, 2, 4, 8][..]));
-        assert_eq!(row.state, State::Failed);
-        let resumed = row.resumed(now()).unwrap();
-        assert!(resumed.is_due(now()) && resumed.tries == 0);
-    }
-
-    #[test]
-    fn a_wrong_definition_is_not_tried_again() {
-        assert_eq!(attempt().next(&Outcome::Failed(Failure::Misconfigured), 1, now()).state, State::Failed);
-    }
-
-    #[test]
-    fn a_target_in_the_way_is_named_once_for_each_reason_and_counted() {
-        let app = |reason| [("app".to_owned(), reason)];
-        let mut row = attempt();
-        for (second, reason) in [Reason::Missing, Reason::Missing, Reason::Forbidden].into_iter().enumerate() {
-            row = row.hindered_by(&app(reason), now() + TimeDelta::seconds(second as i64));
-        }
-        let [missing, forbidden] = &row.obstacles[..] else { panic!("{:?}", row.obstacles) };
-        assert_eq!((missing.times, missing.last - missing.first), (2, TimeDelta::seconds(1)));
-        assert_eq!((forbidden.times, forbidden.failure), (1, Failure::Local));
-        let many: Vec<_> = (0..500).map(|number| (format!("target {number}"), Reason::Unreachable)).collect();
-        assert_eq!(row.hindered_by(&many, now() + CLAIM).obstacles.len(), 64);
-    }
-
-    #[test]
-    fn a_failure_is_without_effect_until_there_is_a_version() {
-        let failed = |row: Attempt| row.next(&Outcome::Failed(Failure::Misconfigured), 1, now());
-        assert!(failed(attempt()).failed_without_effect());
-        assert!(!failed(Attempt { version: Some(2), ..attempt() }).failed_without_effect());
-        assert!(!attempt().failed_without_effect());
-    }
-
-    proptest! {
-        #[test]
-        fn steps_never_go_back_and_an_ended_attempt_stays_ended(outcomes in proptest::collection::vec(0u8..4, 0..60)) {
-            let mut row = attempt();
-            let mut time = now();
-            for outcome in outcomes {
-                let before = row.clone();
-                time += TimeDelta::seconds(1);
-                if row.accepts(row.epoch, row.step).is_err() {
-                    prop_assert!(row.finished.is_some());
-                    break;
-                }
-                row = row.next(&match outcome {
-                    0 | 1 => Outcome::Done,
-                    2 => Outcome::Waiting,
-                    _ => Outcome::Failed(Failure::Refused),
-                }, 1, time);
-                let place = |row: &Attempt| row.steps.iter().position(|step| *step == row.step);
-                prop_assert!(place(&row) >= place(&before));
-                prop_assert!(row.epoch >= before.epoch);
-            }
-        }
-    }
-}
+mod tests;

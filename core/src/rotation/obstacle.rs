@@ -87,7 +87,8 @@ impl Reason {
     /// The class of the failure: whether trying again can help.
     pub fn failure(self) -> Failure {
         match self {
-            Self::Unreachable | Self::Name | Self::Certificate => Failure::Unreachable,
+            // A name may have another address tomorrow, and a file may be there again.
+            Self::Unreachable | Self::Name | Self::Certificate | Self::Address => Failure::Unreachable,
             Self::Answered { .. } => Failure::Refused,
             Self::Malformed => Failure::Malformed,
             Self::Missing
@@ -95,17 +96,13 @@ impl Reason {
             | Self::ReadOnly
             | Self::Full
             | Self::System
+            | Self::Authority
             | Self::PidFile
             | Self::PidOwner
             | Self::Signal => Failure::Local,
-            Self::Address
-            | Self::Authority
-            | Self::Folder
-            | Self::Occupied
-            | Self::NotOwned
-            | Self::Secret
-            | Self::Gone
-            | Self::Definition => Failure::Misconfigured,
+            Self::Folder | Self::Occupied | Self::NotOwned | Self::Secret | Self::Gone | Self::Definition => {
+                Failure::Misconfigured
+            }
         }
     }
 }

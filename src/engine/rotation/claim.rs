@@ -1,9 +1,10 @@
 //! Asking for work: what is due is handed to one agent at a time, and begun when the schedule says so.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use turnlock_core::rotation::{Attempt, Refused, Rotation, State, Step};
 use uuid::Uuid;
@@ -21,6 +22,10 @@ use crate::token::AGENT_PATH;
 
 /// Name under which the agent in the server itself claims.
 const EMBEDDED: &str = "embedded";
+
+/// How far ahead of a request others may have looked at a schedule meanwhile. What lies further ahead was written under a clock
+/// that went wrong.
+const AHEAD: TimeDelta = TimeDelta::minutes(1);
 
 /// Fields of a claim.
 const CLAIM_FIELDS: [&str; 3] = ["agent", "pool", "held"];
@@ -42,7 +47,7 @@ struct Idle {
     wait_ms: Option<i64>,
 }
 
-/// Hands the first attempt that is due to the agent; starts those that the schedule asks for. When there is none, the answer
+/// Hands the attempt that has been due for longest to the agent; starts those that the schedule asks for. When there is none, the answer
 /// tells when to ask again. It is given at once: one that waited for work would be given on the word of a token and of
 /// policies that may not hold any more by then.
 pub(super) async fn claim(call: &Call) -> Result<Response, Error> {
@@ -59,14 +64,23 @@ pub(super) async fn claim(call: &Call) -> Result<Response, Error> {
     let held = fields.list("held")?.unwrap_or_default();
     let now = call.parts.clock.now();
     let mut next = None;
+    let mut stuck = false;
+    let mut candidates = Vec::new();
     for name in names(call, "definition/").await? {
         let Some((stored, definition)) = load::<Stored>(&call.mount.view, &definition_path(&name)).await? else {
             continue;
         };
+        let mut open = load::<Attempt>(&call.mount.view, &open_path(&name)).await?;
+        stuck |= open.as_ref().is_some_and(|(attempt, _)| attempt.is_stuck());
+        if stored.considered > now + AHEAD {
+            // Believed, it would hold the schedule back until it is as late again.
+            set_back(call, &name, &stored, &definition, now).await?;
+            next = Some(now);
+            continue;
+        }
         if !stored.rotation.pool.is_empty() && stored.rotation.pool != pool {
             continue;
         }
-        let mut open = load::<Attempt>(&call.mount.view, &open_path(&name)).await?;
         if own {
             // There is one agent in a server: a claim of which it does not know is of a server that was killed.
             open = open.map(|(attempt, record)| match held.contains(&attempt.id) {
@@ -74,31 +88,108 @@ pub(super) async fn claim(call: &Call) -> Result<Response, Error> {
                 false => (attempt.let_go_by(EMBEDDED), record),
             });
         }
-        let due = due(&stored, open.as_ref(), now);
-        next = next.into_iter().chain(due).min();
-        let claimed = match open {
-            Some((attempt, record)) if attempt.is_due(now) => take(call, &name, attempt, &record, &agent, now).await?,
-            open if may_begin(open.as_ref()) && stored.is_due(now) => {
-                let from = From { stored: &stored, definition: &definition, open };
-                begin(call, &name, from, "schedule", Some(&agent), now).await?
-            }
-            _ => None,
-        };
-        if let Some(attempt) = claimed {
-            return work(call, &attempt, &stored.rotation).await;
+        match due(&stored, open.as_ref(), now) {
+            Some(due) if due <= now => candidates.push((due, Candidate { name, stored, definition, open })),
+            due => next = next.into_iter().chain(due).min(),
+        }
+    }
+    call.server.stuck_rotations.store(stuck, Ordering::Relaxed);
+    // Whoever waits longest comes first, so that those that fail again and again never stand before the others.
+    candidates.sort_by_key(|(due, _)| *due);
+    for (_, candidate) in candidates {
+        let rotation = candidate.stored.rotation.clone();
+        match candidate.claim(call, &agent, now).await? {
+            Some(attempt) => return work(call, &attempt, &rotation).await,
+            // Somebody else was first; what is left is to be seen anew.
+            None => next = Some(now),
         }
     }
     let wait_ms = next.map(|next: DateTime<Utc>| (next - now).num_milliseconds().max(0) + 1);
     Response::data(&Idle { wait_ms })
 }
 
+/// A rotation that there is work for.
+struct Candidate {
+    name: String,
+    stored: Stored,
+    /// The record that `stored` is in.
+    definition: Record,
+    /// The attempt that is open.
+    open: Option<(Attempt, Record)>,
+}
+
+impl Candidate {
+    /// The attempt that `agent` now has, gone on with or begun. `None` when somebody else was first.
+    async fn claim(self, call: &Call, agent: &str, now: DateTime<Utc>) -> Result<Option<Attempt>, Error> {
+        let Self { name, stored, definition, open } = self;
+        let (attempt, record) = match open {
+            Some((attempt, record)) if attempt.is_due(now) => (attempt, record),
+            open if may_begin(open.as_ref()) && stored.is_due(now) => {
+                let from = From { stored: &stored, definition: &definition, open };
+                return begin(call, &name, from, "schedule", Some(agent), now).await;
+            }
+            _ => return Ok(None),
+        };
+        let attempt = attempt.claimed(agent, now).map_err(refused)?;
+        let mut changes = Changes::new();
+        store(call, &name, &attempt, Some(&record), &mut changes)?;
+        if attempt.version.is_none() && stored.is_due(now) {
+            // What it makes is as new as that of a run that falls due meanwhile, which it therefore stands for.
+            consider(call, &name, &stored, &definition, now, &mut changes)?;
+        }
+        won(call.parts.barrier.commit(changes).await, attempt)
+    }
+}
+
+/// Takes down that the schedule was looked at up to `now`.
+fn consider(
+    call: &Call,
+    name: &str,
+    stored: &Stored,
+    definition: &Record,
+    now: DateTime<Utc>,
+    changes: &mut Changes,
+) -> Result<(), Error> {
+    replace(call, name, &Stored { considered: now, ..stored.clone() }, definition, changes)
+}
+
+/// Takes down, by itself, that nobody has looked at the schedule further than `now`.
+async fn set_back(
+    call: &Call,
+    name: &str,
+    stored: &Stored,
+    definition: &Record,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let mut changes = Changes::new();
+    consider(call, name, stored, definition, now, &mut changes)?;
+    match call.parts.barrier.commit(changes).await {
+        // Somebody else did it, or defined it anew.
+        Ok(_) | Err(BarrierError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Puts `stored` in the place of the `definition` that it was made from.
+pub(super) fn replace(
+    call: &Call,
+    name: &str,
+    stored: &Stored,
+    definition: &Record,
+    changes: &mut Changes,
+) -> Result<(), Error> {
+    changes.require(&call.mount.view, &definition_path(name), definition.revision);
+    changes.put(&call.mount.view, &definition_path(name), &encode(stored)?);
+    Ok(())
+}
+
 /// When there will be work for this rotation, as far as is known now.
 fn due(stored: &Stored, open: Option<&(Attempt, Record)>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let run = stored.next_run();
+    let run = stored.next_run(now);
     match open.map(|(attempt, _)| attempt) {
         Some(attempt) if !may_begin(open) => {
             // By the time of the next run, whoever has the attempt may have ended it.
-            let due = attempt.due_at()?;
+            let due = attempt.due_at(now)?;
             Some(run.filter(|run| *run > now).map_or(due, |run| run.min(due)))
         }
         _ => run,
@@ -136,9 +227,7 @@ pub(super) async fn begin(
         None => attempt,
     };
     let mut changes = Changes::new();
-    let considered = Stored { considered: now, ..stored.clone() };
-    changes.require(&call.mount.view, &definition_path(name), definition.revision);
-    changes.put(&call.mount.view, &definition_path(name), &encode(&considered)?);
+    consider(call, name, stored, definition, now, &mut changes)?;
     forget_the_oldest(call, name, &mut changes).await?;
     match open {
         Some((ended, record)) => {
@@ -161,21 +250,6 @@ async fn forget_the_oldest(call: &Call, name: &str, changes: &mut Changes) -> Re
         changes.delete(&call.mount.view, &format!("{folder}{oldest}"));
     }
     Ok(())
-}
-
-/// The claim on an attempt that is there; `None` when somebody else was first.
-async fn take(
-    call: &Call,
-    name: &str,
-    attempt: Attempt,
-    record: &Record,
-    agent: &str,
-    now: DateTime<Utc>,
-) -> Result<Option<Attempt>, Error> {
-    let attempt = attempt.claimed(agent, now).map_err(refused)?;
-    let mut changes = Changes::new();
-    store(call, name, &attempt, Some(record), &mut changes)?;
-    won(call.parts.barrier.commit(changes).await, attempt)
 }
 
 fn won<T>(committed: Result<T, BarrierError>, attempt: Attempt) -> Result<Option<Attempt>, Error> {
@@ -224,21 +298,24 @@ pub(super) fn refused(refused: Refused) -> Error {
 
 /// The answer to a claim: what the step needs, the value included from the push on.
 pub(super) async fn work(call: &Call, attempt: &Attempt, rotation: &Rotation) -> Result<Response, Error> {
-    let handed_out = matches!(attempt.step, Step::Push | Step::Settle);
-    let value = match attempt.version.and_then(|version| u32::try_from(version).ok()).filter(|_| handed_out) {
-        Some(number) => {
-            let mount = secret_mount(call, rotation)?;
-            let secrets = Secrets::new(&call.parts.barrier, &mount.view, call.parts.clock.now());
-            match secrets.read(&rotation.path, Which::Number(number)).await {
-                Ok(found) => member(found.data().unwrap_or_default(), &rotation.field),
-                // The version is gone: the agent reports that it has nothing to hand out.
-                Err(Error::NotFound) => None,
-                Err(error) => return Err(error),
-            }
-        }
-        None => None,
+    let value = match attempt.step {
+        Step::Push | Step::Settle => value_of(call, attempt, rotation).await?,
+        _ => None,
     };
     Ok(Response::json(Json::of(&Work { attempt, rotation, value })?))
+}
+
+/// The value that the attempt made. `None` when it is gone, with its version, its secret or its mount: the agent reports that it has
+/// nothing to hand out, and other claims do not fail for it.
+async fn value_of(call: &Call, attempt: &Attempt, rotation: &Rotation) -> Result<Option<Zeroizing<String>>, Error> {
+    let number = attempt.version.and_then(|version| u32::try_from(version).ok());
+    let (Some(number), Ok(mount)) = (number, secret_mount(call, rotation)) else { return Ok(None) };
+    let secrets = Secrets::new(&call.parts.barrier, &mount.view, call.parts.clock.now());
+    match secrets.read(&rotation.path, Which::Number(number)).await {
+        Ok(found) => Ok(member(found.data().unwrap_or_default(), &rotation.field)),
+        Err(Error::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) fn secret_mount(call: &Call, rotation: &Rotation) -> Result<Arc<Mount>, Error> {

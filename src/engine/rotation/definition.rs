@@ -52,7 +52,7 @@ pub(super) async fn write(call: &Call) -> Result<Response, Error> {
         "kept": draft.kept,
         "targets": names,
         "paused": rotation.paused,
-        "next_run": stored.next_run().map(crate::response::rfc3339),
+        "next_run": stored.next_run(call.parts.clock.now()).map(crate::response::rfc3339),
     }))?;
     Ok(match warning {
         Some(warning) => answer.with_warning(warning),
@@ -70,44 +70,9 @@ pub(super) async fn read(call: &Call) -> Result<Response, Error> {
         }
     }
     if let Some(shown) = shown.as_object_mut() {
-        shown.insert("next_run".into(), json!(stored.next_run().map(crate::response::rfc3339)));
+        shown.insert("next_run".into(), json!(stored.next_run(call.parts.clock.now()).map(crate::response::rfc3339)));
     }
     Response::data(&shown)
-}
-
-/// Names directly below a folder; for a scan all below it that the caller may see.
-pub(super) async fn list(call: &Call) -> Result<Response, Error> {
-    let folder = match call.parameter("name") {
-        "" => String::new(),
-        folder => format!("{folder}/"),
-    };
-    let recursive = call.request.operation == Operation::Scan;
-    let mut names = Vec::new();
-    let mut open = vec![String::new()];
-    while let Some(below) = open.pop() {
-        for entry in call.mount.view.list(&format!("definition/{folder}{below}")).await? {
-            let name = format!("{below}{entry}");
-            match recursive {
-                // A deny below the folder holds here too.
-                true if !may_see(call, &format!("{folder}{name}"))? => {}
-                true if entry.ends_with('/') => open.push(name),
-                _ => names.push(name),
-            }
-        }
-    }
-    names.sort();
-    Response::keys(&names)
-}
-
-/// Whether the caller may list or scan the folder `name`, or read or list the rotation of that name.
-fn may_see(call: &Call, name: &str) -> Result<bool, Error> {
-    let Ok(path) = Path::parse(&format!("{}/definitions/{name}", call.mount.entry.path)) else { return Ok(false) };
-    let other = if path.is_folder() { Operation::Scan } else { Operation::Read };
-    let acl = &call.caller()?.acl;
-    Ok([Operation::List, other].into_iter().any(|operation| {
-        let question = Question { path: &path, operation: operation.into(), parameters: &[], wrap_ttl: None };
-        acl.evaluate(&question).allowed
-    }))
 }
 
 pub(super) async fn delete(call: &Call) -> Result<Response, Error> {
@@ -116,7 +81,10 @@ pub(super) async fn delete(call: &Call) -> Result<Response, Error> {
     call.mount.view.delete_with_folders(&definition_path(name), &mut changes).await?;
     call.mount.view.delete_with_folders(&open_path(name), &mut changes).await?;
     match call.parts.barrier.commit(changes).await {
-        Ok(_) => Ok(Response::done()),
+        Ok(_) => {
+            wake(call);
+            Ok(Response::done())
+        }
         Err(BarrierError::Conflict { .. }) => Err(Error::Unavailable("another change came first, try again")),
         Err(error) => Err(error.into()),
     }

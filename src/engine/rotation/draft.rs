@@ -129,7 +129,7 @@ impl Draft {
             }
             _ => now,
         };
-        Stored { rotation: self.rotation.clone(), considered }
+        Stored { rotation: self.rotation.clone(), considered, succeeded: before.and_then(|before| before.succeeded) }
     }
 }
 

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use turnlock_core::Protected;
-use turnlock_core::rotation::{Attempt, Failure, Outcome, Reason, Rotation, State, Step};
+use turnlock_core::rotation::{Attempt, Failure, Outcome, Reason, Rotation, State, Step, TRIES_UNTOLD};
 use zeroize::Zeroizing;
 
-use super::claim::{commit, refused, secret_mount, store, work};
+use super::claim::{commit, refused, replace, secret_mount, store, work};
 use super::{Stored, definition_path, load, name, open_path, wake};
 use crate::barrier::{Changes, Record};
 use crate::engine::Call;
@@ -50,7 +50,8 @@ pub(super) async fn report(call: &Call) -> Result<Response, Error> {
     let open = load::<Attempt>(&call.mount.view, &open_path(name)).await?;
     let (attempt, record) = open.filter(|(attempt, _)| attempt.id == id).ok_or(Error::NotFound)?;
     attempt.accepts(epoch, step).map_err(refused)?;
-    let (stored, _) = load::<Stored>(&call.mount.view, &definition_path(name)).await?.ok_or(Error::NotFound)?;
+    let (stored, definition) =
+        load::<Stored>(&call.mount.view, &definition_path(name)).await?.ok_or(Error::NotFound)?;
 
     let now = call.parts.clock.now();
     let mut found: Vec<_> = fields
@@ -91,7 +92,7 @@ pub(super) async fn report(call: &Call) -> Result<Response, Error> {
                     let reason = if matches!(error, Error::NotFound) { Reason::Gone } else { Reason::Secret };
                     let row = attempt.hindered_by(&[(name.to_owned(), reason)], now);
                     let row = row.next(&Outcome::Failed(reason.failure()), duration_ms, now);
-                    keep(call, name, row, &record).await?
+                    keep(call, name, row, &record, Changes::new()).await?
                 }
                 done => done?,
             }
@@ -99,11 +100,20 @@ pub(super) async fn report(call: &Call) -> Result<Response, Error> {
         (Outcome::Done, Step::Settle) if !all_have(&attempt, &stored.rotation) => {
             return Err(Error::invalid("not every target has acknowledged the new version"));
         }
-        _ => keep(call, name, attempt.next(&outcome, duration_ms, now), &record).await?,
+        _ => {
+            let row = attempt.next(&outcome, duration_ms, now);
+            let mut changes = Changes::new();
+            if row.state == State::Succeeded {
+                let stored = Stored { succeeded: Some(now), ..stored.clone() };
+                replace(call, name, &stored, &definition, &mut changes)?;
+            }
+            keep(call, name, row, &record, changes).await?
+        }
     };
     if attempt.claim.is_none() {
         wake(call);
     }
+    tell_people(&attempt);
     if attempt.state == State::Running && attempt.claim.is_some() {
         work(call, &attempt, &stored.rotation).await
     } else {
@@ -181,9 +191,30 @@ async fn stage(
     secrets.stage(&rotation.path, &patch, &config, also).await
 }
 
-/// Stores the row alone.
-async fn keep(call: &Call, name: &str, row: Attempt, before: &Record) -> Result<Attempt, Error> {
-    let mut changes = Changes::new();
+/// Says in the log, once, that an attempt needs somebody: whoever works on it may do so on another machine.
+fn tell_people(attempt: &Attempt) {
+    let (rotation, step) = (&attempt.rotation, attempt.step.as_str());
+    let reasons: Vec<_> = attempt.in_the_way().map(|found| format!("{}: {}", found.target, found.reason)).collect();
+    let reasons = reasons.join("; ");
+    match attempt.state {
+        State::Failed => {
+            tracing::error!(rotation, attempt.id, step, reasons, "a rotation failed in a way that no other try mends");
+        }
+        State::Running if attempt.failure.is_some() && attempt.tries == TRIES_UNTOLD => {
+            tracing::error!(
+                rotation,
+                attempt.id,
+                step,
+                reasons,
+                "a rotation comes to nothing again and again; it goes on trying"
+            );
+        }
+        _ => {}
+    }
+}
+
+/// Stores the row, together with `changes`.
+async fn keep(call: &Call, name: &str, row: Attempt, before: &Record, mut changes: Changes) -> Result<Attempt, Error> {
     store(call, name, &row, Some(before), &mut changes)?;
     commit(call, changes).await?;
     Ok(row)

@@ -1,6 +1,7 @@
 //! `sys/health` and `sys/leader`: what load balancers and probes ask.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
@@ -25,7 +26,13 @@ struct Health<'a> {
     cluster_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     audit: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotations: Option<&'static str>,
 }
+
+/// Anybody may ask for the health, so this says neither how many nor which. It changes no status: the server does its part, and
+/// nobody is helped when it gets no requests any more.
+const STUCK: &str = "a rotation needs somebody to look at it: `turnlock rotate list` shows which and why";
 
 pub(super) async fn read(server: &Arc<Server>, request: &Request) -> Result<Response, Error> {
     // Each code that a client may choose is checked, also those of states that this server does not have.
@@ -57,6 +64,7 @@ pub(super) async fn read(server: &Arc<Server>, request: &Request) -> Result<Resp
         cluster_name: &server.settings.cluster_name,
         cluster_id: config.map(|config| server.cluster_id(&config)).unwrap_or_default(),
         audit: server.audit.trouble(),
+        rotations: (!sealed && server.stuck_rotations.load(Ordering::Relaxed)).then_some(STUCK),
     };
     Response::plain(status, &health)
 }

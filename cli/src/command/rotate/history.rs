@@ -89,15 +89,21 @@ fn hint(attempt: &Attempt, name: &str) {
              {name}`; `turnlock rotate abort {name}` clears it away"
         )),
         State::Failed => note(&format!(
-            "turnlock: the last attempt waits for a decision: `turnlock rotate resume {name}` tries its step again, \
+            "turnlock: no other try mends what is in the way: end it, and `turnlock rotate resume {name}` tries the step again; \
              `turnlock rotate abort {name}` gives it up"
         )),
         State::Running if attempt.tries > 0 => note(&format!(
-            "turnlock: the last attempt is tried again at {}; `turnlock rotate resume {name}` does it now",
+            "turnlock: the last attempt has come to nothing {} and is tried again at {}, and for as long as it takes: \
+             `turnlock rotate resume {name}` does it now, `turnlock rotate abort {name}` gives it up",
+            times(attempt.tries),
             seconds(attempt.not_before)
         )),
         State::Running | State::Succeeded | State::Aborted => {}
     }
+}
+
+fn times(tries: u32) -> String {
+    if tries == 1 { "once".to_owned() } else { format!("{tries} times in a row") }
 }
 
 pub(super) fn seconds(time: DateTime<Utc>) -> String {
