@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
+use http::StatusCode;
 use serde::Serialize;
 use turnlock_core::Protected;
 use turnlock_core::consumer::Target;
-use turnlock_core::rotation::{Attempt, Failure, Reason, Step};
+use turnlock_core::rotation::{Attempt, CLAIM, Failure, Reason, Step};
 use zeroize::Zeroizing;
 
 use crate::client::{Client, ClientError};
@@ -16,8 +17,7 @@ use crate::due::Work;
 use crate::push::{self, Folders, Payload, PushError};
 use crate::rotator::{Generate, Rotator as _};
 
-/// How long a push may hold the next one up, and all of them together. What is asked takes 10 seconds at most, a claim holds
-/// for 30.
+/// How long a push may hold the next one up, and all of them together.
 const TURN: Duration = Duration::from_secs(2);
 const TURNS: Duration = Duration::from_secs(15);
 
@@ -35,6 +35,15 @@ struct Report<'a> {
     value: Option<Zeroizing<String>>,
     acknowledged: Vec<String>,
     obstacles: Vec<Obstacle>,
+}
+
+/// A report that there is nothing to report yet.
+#[derive(Serialize)]
+struct Working<'a> {
+    attempt: &'a str,
+    epoch: u64,
+    step: Step,
+    outcome: &'static str,
 }
 
 /// A target that was in the way of the step.
@@ -59,7 +68,7 @@ pub(crate) async fn drive(client: &Client, mut work: Work, folders: &Folders) ->
     let mut reached = false;
     loop {
         let begun = Instant::now();
-        let done = step(&work, folders, &mut reached).await;
+        let done = holding(client, &work.attempt, step(&work, folders, &mut reached)).await?;
         let outcome = match (&done.failure, done.waiting) {
             (Some(_), _) => "failed",
             (None, true) => "waiting",
@@ -88,6 +97,34 @@ pub(crate) async fn drive(client: &Client, mut work: Work, folders: &Folders) ->
         match reply.data_as::<Work>() {
             Ok(next) => work = next,
             Err(_) => return Ok(()),
+        }
+    }
+}
+
+/// Does `work` on `attempt` and says three times in the life of a claim that it is still at it. Ends early when it has lost the
+/// attempt: what it would do from there on, somebody else does as well.
+async fn holding<T>(client: &Client, attempt: &Attempt, work: impl Future<Output = T>) -> Result<T, ClientError> {
+    let (path, every) = (format!("rotation/report/{}", attempt.rotation), CLAIM.to_std().unwrap_or_default() / 3);
+    let still = Working { attempt: &attempt.id, epoch: attempt.epoch, step: attempt.step, outcome: "working" };
+    let mut work = std::pin::pin!(work);
+    loop {
+        if let Ok(done) = tokio::time::timeout(every, &mut work).await {
+            return Ok(done);
+        }
+        let mut said = std::pin::pin!(client.write(&path, &still));
+        tokio::select! {
+            done = &mut work => {
+                // The two must not overtake each other.
+                let _ = said.await;
+                return Ok(done);
+            }
+            answer = &mut said => {
+                let Err(error) = answer else { continue };
+                // A server that cannot be reached may be in time for the next word.
+                if matches!(error, ClientError::Api { status: StatusCode::BAD_REQUEST, .. } | ClientError::NotFound { .. }) {
+                    return Err(error);
+                }
+            }
         }
     }
 }
@@ -133,7 +170,7 @@ impl Done {
     }
 }
 
-/// Looks whether every target could be given a new version, all at once: the slowest must not outlast the claim.
+/// Looks whether every target could be given a new version, all at once.
 async fn reach(work: &Work, folders: &Folders) -> Done {
     let mut done = Done::default();
     let targets = &work.rotation.targets;
@@ -152,8 +189,7 @@ async fn create(work: &Work) -> Result<Zeroizing<String>, Failure> {
     value.expose_str().map(|text| Zeroizing::new(text.to_owned())).ok_or(Failure::Local)
 }
 
-/// Pushes to every target that has not acknowledged, in the order of the definition as long as that holds nobody up for long:
-/// with many that do not answer, the claim would be over before there is anything to report.
+/// Pushes to every target that has not acknowledged, in the order of the definition as long as that holds nobody up for long.
 async fn hand_out(work: &Work, folders: &Folders) -> Done {
     let mut done = Done::default();
     let (Some(value), Some(version)) = (&work.value, work.attempt.version) else {
@@ -211,7 +247,48 @@ mod tests {
     use std::sync::Mutex;
     use std::time::Duration;
 
-    use super::in_turn;
+    use axum::Router;
+    use turnlock_core::rotation::{Attempt, Rotator};
+
+    use super::{StatusCode, holding, in_turn};
+    use crate::client::{Client, ClientError};
+
+    /// What a server heard that gives `answer` to every report, while a step took `seconds`; and how that ended.
+    async fn heard(answer: StatusCode, seconds: u64) -> (Vec<String>, Result<&'static str, ClientError>) {
+        let said = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let ear = said.clone();
+        let router = Router::new().fallback(async move |body: String| {
+            ear.lock().unwrap().push(body);
+            (answer, "{}")
+        });
+        let rotator = Rotator::Generate { length: 32, prefix: String::new() };
+        let attempt = Attempt::begin("a1".into(), "secret/app".into(), &rotator, "schedule".into(), chrono::Utc::now());
+        let step = async {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            "done"
+        };
+        let ended = holding(&Client::local(router), &attempt, step).await;
+        let said = std::mem::take(&mut *said.lock().unwrap());
+        (said, ended)
+    }
+
+    /// Cause: a try of many slow targets took 35 seconds, a claim held for 30. Loss: a second agent took it over, and pushed too.
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_is_renewed_for_as_long_as_a_step_takes() {
+        let (said, ended) = heard(StatusCode::NO_CONTENT, 35).await;
+        let word = r#"{"attempt":"a1","epoch":0,"step":"create","outcome":"working"}"#;
+        assert_eq!((said, ended.unwrap()), (vec![word.to_owned(); 3], "done"));
+        let (said, ended) = heard(StatusCode::NO_CONTENT, 9).await;
+        assert_eq!((said.len(), ended.unwrap()), (0, "done"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_lost_the_attempt_stops_and_who_only_hears_nothing_goes_on() {
+        let (said, ended) = heard(StatusCode::BAD_REQUEST, 35).await;
+        assert!(said.len() == 1 && ended.is_err());
+        let (said, ended) = heard(StatusCode::SERVICE_UNAVAILABLE, 35).await;
+        assert_eq!((said.len(), ended.unwrap()), (3, "done"));
+    }
 
     #[tokio::test]
     async fn each_waits_for_the_one_before() {

@@ -22,8 +22,9 @@ pub const LONGEST_REST_IF_WOKEN: Duration = Duration::from_secs(300);
 /// Shortest rest: another agent may have come first, and may fail.
 const SHORTEST_REST: Duration = Duration::from_millis(100);
 
-/// How many attempts are driven side by side: a target that does not answer holds up its own, and no others.
-const SIDE_BY_SIDE: usize = 4;
+/// How many attempts are driven side by side: a target that does not answer holds up its own, and no others. Most of them wait, so
+/// that they cost little.
+const SIDE_BY_SIDE: usize = 32;
 
 /// How long an attempt is driven alone before more work is asked for. Most are done by then, and one question does for the next.
 const TURN: Duration = Duration::from_millis(250);
@@ -99,9 +100,11 @@ impl Agent {
             let rest = match next {
                 Ok(Next::Work(work)) => {
                     pause = PAUSE.0;
+                    // What came to nothing before takes its time again.
+                    let turn = if work.attempt.tries == 0 { TURN } else { Duration::ZERO };
                     drives.begin(self, *work);
                     in_turn = true;
-                    TURN
+                    turn
                 }
                 Ok(Next::Nothing(wait)) => {
                     pause = PAUSE.0;

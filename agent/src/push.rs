@@ -1,6 +1,7 @@
 //! Hands a new version to a target: a signed webhook or a file. A broken or hostile target is normal here, so what
 //! it answers is bounded, never logged, and becomes one of a few classes.
 
+mod blocking;
 pub mod file;
 mod folders;
 pub mod webhook;
@@ -13,7 +14,12 @@ use turnlock_core::Protected;
 use turnlock_core::consumer::{Fault, Place, SigningKey, Target};
 use turnlock_core::rotation::Reason;
 
+use blocking::blocking;
 use file::FileTarget;
+use tokio::sync::Semaphore;
+
+/// Webhooks that are asked at once, over all attempts: each holds a socket.
+static EXCHANGES: Semaphore = Semaphore::const_new(256);
 
 /// What is pushed.
 #[derive(Debug)]
@@ -138,11 +144,14 @@ impl PushError {
 pub async fn reach(target: &Target, folders: &Folders) -> Result<(), PushError> {
     target.check()?;
     match &target.place {
-        Place::Webhook { url, signing_key, ca_file } => hook(url, signing_key, ca_file.as_deref()).reach().await,
+        Place::Webhook { url, signing_key, ca_file } => {
+            let _turn = EXCHANGES.acquire().await;
+            hook(url, signing_key, ca_file.as_deref()).reach().await
+        }
         Place::File { path, mode, pid_file, signal, adopt } => {
             let file = FileTarget::parse(path, mode, pid_file.as_deref(), signal.as_deref(), *adopt)?;
             let folders = folders.clone();
-            blocking(move || file.reach(&folders)).await
+            blocking(path, webhook::TIMEOUT, move || file.reach(&folders)).await
         }
     }
 }
@@ -158,12 +167,13 @@ pub async fn push(
     target.check()?;
     match &target.place {
         Place::Webhook { url, signing_key, ca_file } => {
+            let _turn = EXCHANGES.acquire().await;
             hook(url, signing_key, ca_file.as_deref()).push(payload, now).await
         }
         Place::File { path, mode, pid_file, signal, adopt } => {
             let file = FileTarget::parse(path, mode, pid_file.as_deref(), signal.as_deref(), *adopt)?;
             let (value, version, folders) = (payload.value.duplicate(), payload.version, folders.clone());
-            blocking(move || file.replace(&value, &folders)).await?;
+            blocking(path, webhook::TIMEOUT, move || file.replace(&value, &folders)).await?;
             Ok(Acknowledgement { version })
         }
     }
@@ -171,11 +181,4 @@ pub async fn push(
 
 fn hook<'a>(url: &'a str, signing_key: &'a SigningKey, ca_file: Option<&'a str>) -> webhook::Webhook<'a> {
     webhook::Webhook { url, signing_key: signing_key.0.as_bytes(), ca_file }
-}
-
-async fn blocking(work: impl FnOnce() -> Result<(), PushError> + Send + 'static) -> Result<(), PushError> {
-    // A network's file system may hang for ever; the thread does then, and nobody with it.
-    let failed = |kind| PushError::File(std::io::Error::from(kind));
-    let done = tokio::time::timeout(webhook::TIMEOUT, tokio::task::spawn_blocking(work)).await;
-    done.map_err(|_| failed(ErrorKind::TimedOut))?.map_err(|_| failed(ErrorKind::Other))?
 }

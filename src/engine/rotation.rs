@@ -109,7 +109,7 @@ pub const ROUTES: &[Route] = &[
         access: Access::Token,
         exists: None,
         handler: |call| Box::pin(report::report(call)),
-        doc: "Takes the outcome of a step from the agent that holds the claim.",
+        doc: "Takes the outcome of a step from the agent that holds the claim, or that it is still at it.",
     },
 ];
 

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::obstacle::{Obstacle, Reason, note};
 use super::{Rotator, Step};
 
-/// How long a claim holds without a report. A worker reports at least this often, or another one takes over.
+/// How long a claim holds without a word of the worker. One that is at a step for longer says so in between, or another one takes
+/// over.
 pub const CLAIM: TimeDelta = TimeDelta::seconds(30);
 
 /// First and longest pause between two tries of a step that failed for a reason that may pass.
@@ -235,11 +236,17 @@ impl Attempt {
         Self { claim, ..self }
     }
 
+    /// The row after its worker said that it is still at it.
+    #[must_use]
+    pub fn renewed(self, now: DateTime<Utc>) -> Self {
+        let claim = self.claim.map(|claim| Claim { until: now + CLAIM, ..claim });
+        Self { claim, ..self }
+    }
+
     /// The row after its version was made anew as `version`, before the step that promotes it.
     #[must_use]
     pub fn remade(self, version: u64, now: DateTime<Utc>) -> Self {
-        let claim = self.claim.map(|claim| Claim { until: now + CLAIM, ..claim });
-        Self { version: Some(version), claim, ..self }
+        Self { version: Some(version), ..self.renewed(now) }
     }
 
     /// The row after `agent` has claimed it: a higher epoch, so that whoever held it before is fenced off.
@@ -280,7 +287,7 @@ impl Attempt {
                 match self.steps.iter().skip_while(|step| **step != self.step).nth(1) {
                     Some(step) => {
                         self.step = *step;
-                        self.claim = self.claim.map(|claim| Claim { until: now + CLAIM, ..claim });
+                        self = self.renewed(now);
                     }
                     None => {
                         self.state = State::Succeeded;

@@ -42,10 +42,11 @@ pub(super) async fn report(call: &Call) -> Result<Response, Error> {
     let duration_ms = fields.number("duration_ms")?.unwrap_or(0);
     let failure: Option<Failure> = fields.typed("failure")?;
     let outcome = match (fields.required_string("outcome")?.as_str(), failure) {
-        ("done", None) => Outcome::Done,
-        ("waiting", None) => Outcome::Waiting,
-        ("failed", Some(failure)) => Outcome::Failed(failure),
-        _ => return Err(Error::invalid("outcome must be done, waiting, or failed together with a failure")),
+        ("done", None) => Some(Outcome::Done),
+        ("waiting", None) => Some(Outcome::Waiting),
+        ("failed", Some(failure)) => Some(Outcome::Failed(failure)),
+        ("working", None) => None,
+        _ => return Err(Error::invalid("outcome must be done, waiting, working, or failed together with a failure")),
     };
     let open = load::<Attempt>(&call.mount.view, &open_path(name)).await?;
     let (attempt, record) = open.filter(|(attempt, _)| attempt.id == id).ok_or(Error::NotFound)?;
@@ -54,6 +55,10 @@ pub(super) async fn report(call: &Call) -> Result<Response, Error> {
         load::<Stored>(&call.mount.view, &definition_path(name)).await?.ok_or(Error::NotFound)?;
 
     let now = call.parts.clock.now();
+    let Some(outcome) = outcome else {
+        keep(call, name, attempt.renewed(now), &record, Changes::new()).await?;
+        return Ok(Response::done());
+    };
     let mut found: Vec<_> = fields
         .typed::<Vec<Reported>>("obstacles")?
         .unwrap_or_default()

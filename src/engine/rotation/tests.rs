@@ -161,6 +161,47 @@ async fn an_attempt_that_has_made_nothing_yet_stands_for_the_runs_that_fall_due_
     assert!(claim(&world).await["attempt"].is_object());
 }
 
+/// Cause: attempts were handed out by name. Loss: those that came to nothing again and again stood before the others.
+#[tokio::test]
+async fn what_is_due_for_longest_is_handed_out_first() {
+    let world = world().await;
+    for name in ["a", "b", "c"] {
+        define(&world, name, json!({})).await;
+    }
+    for name in ["b", "c", "a"] {
+        ask(&world, &format!("rotation/run/secret/{name}"), json!({})).await;
+        world.pass(1);
+    }
+    for name in ["b", "c"] {
+        let work = claim(&world).await;
+        assert_eq!(work["attempt"]["rotation"], format!("secret/{name}"));
+        fail(&world, &work).await;
+    }
+    world.pass(1);
+    let work = claim(&world).await;
+    assert_eq!(work["attempt"]["rotation"], "secret/a", "one that failed was before one that nobody had looked at");
+}
+
+#[tokio::test]
+async fn who_says_that_it_is_still_at_work_keeps_the_claim_and_who_does_not_loses_it() {
+    let world = world().await;
+    define(&world, "app", json!({})).await;
+    ask(&world, "rotation/run/secret/app", json!({})).await;
+    let work = claim(&world).await;
+    for _ in 0..5 {
+        world.pass(20);
+        report(&world, &work, json!({"outcome": "working"})).await;
+        assert!(claim(&world).await["wait_ms"].is_i64());
+    }
+    world.pass(30);
+    let taken = claim(&world).await;
+    assert_eq!(taken["attempt"]["epoch"], 2);
+    let attempt = &work["attempt"];
+    let late = json!({"attempt": attempt["id"], "epoch": 1, "step": attempt["step"], "outcome": "working"});
+    let refused = world.root_ask(Update, "rotation/report/secret/app", late).await.unwrap_err();
+    assert!(refused.status() == 400 && refused.to_string().contains("taken over"), "{refused}");
+}
+
 /// Cause: what the schedule had been looked at up to was believed, even if it lay ahead. Loss: after a clock that was once wrong by
 /// a year, no run by schedule for a year.
 #[tokio::test]

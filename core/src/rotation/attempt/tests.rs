@@ -37,6 +37,19 @@ fn a_worker_that_lost_its_claim_is_fenced_off() {
 }
 
 #[test]
+fn a_worker_that_says_so_keeps_its_claim_for_as_long_as_a_step_takes() {
+    let mut row = attempt().claimed("slow", now()).unwrap();
+    for minute in 0..60 {
+        let time = now() + TimeDelta::seconds(20 * minute);
+        assert!(row.clone().claimed("other", time).is_err());
+        row = row.renewed(time);
+    }
+    assert_eq!((row.accepts(1, Step::Create), row.tries), (Ok(()), 0));
+    assert!(row.claimed("other", now() + TimeDelta::seconds(20 * 59) + CLAIM).is_ok());
+    assert_eq!(attempt().renewed(now()).claim, None);
+}
+
+#[test]
 fn a_worker_that_is_gone_lets_go_of_what_is_its_own_only() {
     let row = attempt().claimed("one", now()).unwrap();
     assert!(!row.clone().let_go_by("two").is_due(now()));

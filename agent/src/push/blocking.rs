@@ -1,0 +1,75 @@
+//! Work on files, which may hang for ever when a network's file system does: the thread does then, and nobody with it.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::PushError;
+
+/// Paths that a thread is at work on.
+static AT_WORK: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// One of them, until it is dropped.
+struct AtWork(String);
+
+impl AtWork {
+    fn begin(path: &str) -> Option<Self> {
+        let mut paths = AT_WORK.lock().unwrap_or_else(PoisonError::into_inner);
+        paths.insert(path.to_owned()).then(|| Self(path.to_owned()))
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        AT_WORK.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
+}
+
+/// Does `work` on the file at `path` on a thread of its own, and waits for `patience` at most. As long as the thread of an earlier try
+/// hangs there, no other is begun: an outage of weeks would use up all that there are.
+pub(super) async fn blocking(
+    path: &str,
+    patience: Duration,
+    work: impl FnOnce() -> Result<(), PushError> + Send + 'static,
+) -> Result<(), PushError> {
+    let failed = |kind| PushError::File(std::io::Error::from(kind));
+    let at_work = AtWork::begin(path).ok_or_else(|| failed(ErrorKind::TimedOut))?;
+    let task = tokio::task::spawn_blocking(move || {
+        let done = work();
+        drop(at_work);
+        done
+    });
+    let done = tokio::time::timeout(patience, task).await;
+    done.map_err(|_| failed(ErrorKind::TimedOut))?.map_err(|_| failed(ErrorKind::Other))?
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use turnlock_core::rotation::Reason;
+
+    use super::blocking;
+
+    #[tokio::test]
+    async fn a_file_system_that_hangs_holds_one_thread_for_each_file_and_no_other_file() {
+        let (let_go, hangs) = mpsc::channel::<()>();
+        let (moment, patience) = (Duration::from_millis(1), Duration::from_secs(60));
+        let hung = blocking("/hung/key", moment, move || {
+            let _ = hangs.recv();
+            Ok(())
+        });
+        let reason = |outcome: Result<(), super::PushError>| outcome.map_err(|error| error.reason());
+        assert_eq!(reason(hung.await), Err(Reason::Unreachable));
+        let again = blocking("/hung/key", patience, || panic!("another thread was begun"));
+        assert_eq!(reason(again.await), Err(Reason::Unreachable));
+        assert_eq!(reason(blocking("/fine/key", patience, || Ok(())).await), Ok(()));
+        drop(let_go);
+        while reason(blocking("/hung/key", patience, || Ok(())).await) != Ok(()) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
