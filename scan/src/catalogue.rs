@@ -84,6 +84,10 @@ pub enum Check {
     /// The password for a host, in a URL or a line of .netrc: neither a template nor a well-known default nor one of
     /// documentation.
     HostPassword,
+    /// A line that the scanner says of a file, not one that a text holds.
+    Said,
+    /// A private key in DER, or a store with one, in base64: the bytes are those of one.
+    KeyInBase64,
     /// A manifest of kind Secret: each value under `data` and `stringData` by itself.
     KubernetesSecret,
 }

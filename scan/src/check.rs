@@ -9,6 +9,7 @@ use turnlock_core::token::{self, TokenKind};
 
 use crate::bech32;
 pub use crate::catalogue::Check;
+use crate::keystore;
 use crate::plausible;
 use crate::setting::Form;
 use crate::shape;
@@ -103,6 +104,10 @@ impl Check {
             Self::HostPassword if plausible::names_none(value) => Verdict::Drop,
             Self::HostPassword if plausible::stands_in(value) => Verdict::Doubtful(TYPED),
             Self::HostPassword => Verdict::Keep,
+            Self::Said => keep(span.start.checked_sub(1).and_then(|at| text.get(at)) == Some(&0)),
+            Self::KeyInBase64 => keystore::own_part(value).map_or(Verdict::Drop, |bytes| {
+                Verdict::Several(std::iter::once(secret.start..secret.start + bytes).collect())
+            }),
             Self::KubernetesSecret => {
                 let values = kubernetes_values(text, &document_of(text, span));
                 if values.is_empty() { Verdict::Drop } else { Verdict::Several(values) }

@@ -12,6 +12,7 @@ mod excluded;
 mod formats;
 mod history;
 mod ignores;
+mod keystores;
 mod messages;
 mod notations;
 mod report;

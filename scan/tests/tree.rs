@@ -146,21 +146,6 @@ fn words_in_binary_files_and_wide_text_are_read() {
 }
 
 #[test]
-fn a_key_store_is_found_by_what_it_holds_and_one_of_certificates_is_passed_over() {
-    // The outer parts of RFC 7292 around a bag.
-    let store = |bag: u8| {
-        let data = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01";
-        let bag = [b"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x0a\x01".as_slice(), &[bag]].concat();
-        [b"\x30\x82\x01\x00\x02\x01\x03\x30\x82\x00\xf0", data.as_slice(), &[0; 90], &bag, &[0; 60]].concat()
-    };
-    let rules = |bytes: &[u8]| -> Vec<String> {
-        scanner().scan_bytes("store", bytes).findings.into_iter().map(|finding| finding.rule).collect()
-    };
-    assert_eq!([rules(&store(1)), rules(&store(2))].concat(), ["pkcs12-key", "pkcs12-key"]);
-    assert!(rules(&store(3)).is_empty(), "a bag of certificates");
-}
-
-#[test]
 fn files_beyond_the_limit_make_the_answer_partial() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("big"), "x\n".repeat(1000)).unwrap();
