@@ -4,9 +4,11 @@
 mod blocking;
 pub mod file;
 mod folders;
+mod reader;
 pub mod webhook;
 
 pub use folders::Folders;
+pub use reader::ReaderError;
 
 use std::io::ErrorKind;
 
@@ -92,15 +94,9 @@ pub enum PushError {
     /// The file cannot be replaced.
     #[error("file cannot be replaced: {0}")]
     File(#[source] std::io::Error),
-    /// The reader of the file is not known.
-    #[error("pid_file is missing, cannot be read, or holds no process id")]
-    PidFile,
-    /// Somebody else names the reader of the file.
-    #[error("pid_file belongs to another user")]
-    PidOwner,
     /// The reader of the file cannot be signalled.
-    #[error("reader of the file cannot be signalled")]
-    Signal,
+    #[error(transparent)]
+    Reader(#[from] ReaderError),
 }
 
 impl From<Fault> for PushError {
@@ -124,9 +120,7 @@ impl PushError {
             Self::NotOwned => Reason::NotOwned,
             Self::Occupied => Reason::Occupied,
             Self::Definition { .. } => Reason::Definition,
-            Self::PidFile => Reason::PidFile,
-            Self::PidOwner => Reason::PidOwner,
-            Self::Signal => Reason::Signal,
+            Self::Reader(error) => error.reason(),
             Self::File(error) => match error.kind() {
                 ErrorKind::NotFound | ErrorKind::NotADirectory => Reason::Missing,
                 ErrorKind::PermissionDenied => Reason::Forbidden,

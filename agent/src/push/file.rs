@@ -3,17 +3,17 @@
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions, Permissions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-use rustix::process::{Pid, Signal, geteuid, kill_process, test_kill_process};
+use rustix::process::geteuid;
 use turnlock_core::Protected;
 use turnlock_core::consumer::mode_bits;
 
 use super::PushError;
 use super::folders::{Folder, Folders};
+use super::reader::Reader;
 
 /// Bytes that are written to try whether there is room: more than a value has.
 const PROBE_BYTES: usize = 4096;
@@ -26,7 +26,7 @@ const STICKY: u32 = 0o1000;
 pub(super) struct FileTarget {
     path: PathBuf,
     mode: u32,
-    signal: Option<(PathBuf, Signal)>,
+    reader: Option<Reader>,
     adopt: bool,
 }
 
@@ -40,19 +40,15 @@ impl FileTarget {
         adopt: bool,
     ) -> Result<Self, PushError> {
         let mode = mode_bits(mode).ok_or(PushError::Definition { member: "mode" })?;
-        let signal = match pid_file {
-            Some(pid_file) => Some((PathBuf::from(pid_file), signal_of(signal.unwrap_or("HUP"))?)),
-            None => None,
-        };
-        Ok(Self { path: PathBuf::from(path), mode, signal, adopt })
+        let reader = pid_file.map(|pid_file| Reader::parse(pid_file, signal)).transpose()?;
+        Ok(Self { path: PathBuf::from(path), mode, reader, adopt })
     }
 
     /// Whether [`FileTarget::replace`] would succeed now. Writes to a file without a name, so that it leaves nothing behind.
     pub(super) fn reach(&self, folders: &Folders) -> Result<(), PushError> {
         let (folder, path) = self.place(folders)?;
-        if let Some((pid_file, _)) = &self.signal {
-            let reader = reader(&folders.open(pid_file)?, pid_file)?;
-            test_kill_process(reader).map_err(|_| PushError::Signal)?;
+        if let Some(reader) = &self.reader {
+            reader.hold(folders)?.try_signal()?;
         }
         let tried = || -> io::Result<()> {
             let above = std::fs::metadata(folder.path())?;
@@ -88,10 +84,7 @@ impl FileTarget {
     pub(super) fn replace(&self, value: &Protected, folders: &Folders) -> Result<(), PushError> {
         let (held, path) = self.place(folders)?;
         let (folder, mark) = (held.path(), mark(&path));
-        let readers = match &self.signal {
-            Some((pid_file, signal)) => Some((folders.open(pid_file)?, pid_file, *signal)),
-            None => None,
-        };
+        let reader = self.reader.as_ref().map(|reader| reader.hold(folders)).transpose()?;
         let written = || -> io::Result<()> {
             // The mark first: a crash in between must not leave a file that is ours and not known to be.
             if !mark.exists() {
@@ -112,10 +105,8 @@ impl FileTarget {
             File::open(&folder)?.sync_all()
         };
         written().map_err(PushError::File)?;
-        match readers {
-            Some((folder, pid_file, signal)) => {
-                kill_process(reader(&folder, pid_file)?, signal).map_err(|_| PushError::Signal)
-            }
+        match reader {
+            Some(reader) => reader.signal(),
             None => Ok(()),
         }
     }
@@ -136,41 +127,6 @@ fn beside(path: &Path) -> OsString {
     name
 }
 
-fn signal_of(name: &str) -> Result<Signal, PushError> {
-    match name.strip_prefix("SIG").unwrap_or(name) {
-        "HUP" => Ok(Signal::HUP),
-        "USR1" => Ok(Signal::USR1),
-        "USR2" => Ok(Signal::USR2),
-        "INT" => Ok(Signal::INT),
-        "TERM" => Ok(Signal::TERM),
-        _ => Err(PushError::Definition { member: "signal" }),
-    }
-}
-
-/// The process that a pid_file names, if the agent may signal it on that file's word.
-fn reader(folder: &Folder, pid_file: &Path) -> Result<Pid, PushError> {
-    let path = folder.path().join(pid_file.file_name().ok_or(PushError::Definition { member: "pid_file" })?);
-    // Not through a link, and never waiting for a pipe's other end.
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|_| PushError::PidFile)?;
-    let owner = file.metadata().map_err(|_| PushError::PidFile)?.uid();
-    let mut text = String::new();
-    file.take(64).read_to_string(&mut text).map_err(|_| PushError::PidFile)?;
-    // Greater than 1: zero and negative numbers mean groups, one is the system's first process.
-    let pid = text.trim().parse::<i32>().ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
-    let pid = pid.ok_or(PushError::PidFile)?;
-    // Whoever else wrote it could have the agent signal any process that the agent may, not only his own.
-    let of_process = || std::fs::metadata(format!("/proc/{}", pid.as_raw_nonzero())).ok().map(|process| process.uid());
-    if owner == 0 || owner == geteuid().as_raw() {
-        return Ok(pid);
-    }
-    match of_process() {
-        Some(process) if process == owner => Ok(pid),
-        Some(_) => Err(PushError::PidOwner),
-        None => Err(PushError::Signal),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -179,7 +135,7 @@ mod tests {
     use turnlock_core::Protected;
     use turnlock_core::rotation::{Failure, Reason};
 
-    use super::super::{Folders, PushError};
+    use super::super::{Folders, PushError, ReaderError};
     use super::FileTarget;
 
     fn within(folder: &tempfile::TempDir) -> Folders {
@@ -243,7 +199,10 @@ mod tests {
         target.replace(&Protected::copy_of(b"tlk_canary_signal"), &within(&folder)).unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&reader.wait().unwrap()), Some(15));
         std::fs::write(&pid_file, "-1").unwrap();
-        assert!(matches!(target.replace(&Protected::copy_of(b"x"), &within(&folder)), Err(PushError::PidFile)));
+        assert!(matches!(
+            target.replace(&Protected::copy_of(b"x"), &within(&folder)),
+            Err(PushError::Reader(ReaderError::NoId))
+        ));
     }
 
     #[test]
@@ -264,7 +223,7 @@ mod tests {
         let running = reader.try_wait().unwrap().is_none();
         reader.kill().unwrap();
         reader.wait().unwrap();
-        assert!(matches!(refused, Err(PushError::PidOwner)));
+        assert!(matches!(refused, Err(PushError::Reader(ReaderError::Owner))));
         assert!(running);
     }
 
@@ -291,16 +250,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, pid_file) = (folder.path().join("key"), folder.path().join("pid"));
         let target = FileTarget::parse(path.to_str().unwrap(), "600", pid_file.to_str(), None, false).unwrap();
-        assert!(matches!(target.reach(&within(&folder)), Err(PushError::PidFile)));
+        let found = || target.reach(&within(&folder)).map_err(|error| error.reason());
+        assert_eq!(found(), Err(Reason::PidMissing));
+        for text in ["", "1", "-7", "soon", "\u{fffd}"] {
+            std::fs::write(&pid_file, text).unwrap();
+            assert_eq!(found(), Err(Reason::PidContent), "{text}");
+        }
+        std::fs::rename(&pid_file, folder.path().join("other")).unwrap();
+        std::os::unix::fs::symlink("other", &pid_file).unwrap();
+        assert_eq!(found(), Err(Reason::PidUnreadable));
+        std::fs::remove_file(&pid_file).unwrap();
         let mut reader = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         std::fs::write(&pid_file, reader.id().to_string()).unwrap();
-        let found = target.reach(&within(&folder));
+        let reached = found();
         let running = reader.try_wait().unwrap().is_none();
         reader.kill().unwrap();
         reader.wait().unwrap();
-        found.unwrap();
+        reached.unwrap();
         assert!(running, "trying it sent a signal");
-        assert!(matches!(target.reach(&within(&folder)), Err(PushError::Signal)));
+        assert_eq!(found(), Err(Reason::Ended));
     }
 
     #[test]
@@ -315,7 +283,8 @@ mod tests {
         let pid_file = outside.path().join("pid");
         std::fs::write(&pid_file, "2").unwrap();
         let target = FileTarget::parse(path.to_str().unwrap(), "600", pid_file.to_str(), None, false).unwrap();
-        assert!(matches!(target.replace(&value, &within(&inside)), Err(PushError::Folder)));
+        let refused = target.replace(&value, &within(&inside)).map_err(|error| error.reason());
+        assert_eq!(refused, Err(Reason::PidFolder));
         assert_eq!(std::fs::read_dir(&inside).unwrap().count(), 0);
     }
 

@@ -63,14 +63,28 @@ pub enum Reason {
     /// The file cannot be written for a reason that is not in this list.
     #[error("the system refused to write it; the agent's log has the cause")]
     System,
-    /// It is not known whom to tell of the file.
-    #[error("its pid_file is missing, cannot be read by the agent, or holds no process id")]
-    PidFile,
+    /// Whom to tell of the file is out of the agent's reach.
+    #[error(
+        "its pid_file lies in no folder that the agent was given (-target-dir, or target_dirs in the stanza agent)"
+    )]
+    PidFolder,
+    /// It is not known whom to tell.
+    #[error("its pid_file does not exist: the process does not run, or writes it elsewhere")]
+    PidMissing,
+    /// The agent may not know whom to tell.
+    #[error("the agent's user may not read its pid_file, or that is a symbolic link")]
+    PidUnreadable,
+    /// Nobody is named.
+    #[error("its pid_file holds no process id, which is a number above 1")]
+    PidContent,
     /// Anybody could have written whom to tell.
     #[error("its pid_file belongs neither to root, nor to the agent's user, nor to that of the process")]
     PidOwner,
+    /// The reader of the file is gone.
+    #[error("no process has the id in its pid_file: it has ended, and left that behind")]
+    Ended,
     /// The reader of the file cannot be told.
-    #[error("the process that its pid_file names does not run, or may not be signalled by the agent")]
+    #[error("the agent's user may not signal the process that its pid_file names")]
     Signal,
     /// Not a target: the secret itself.
     #[error("the secret, its mount or the version that was made is gone, or it cannot take the value")]
@@ -97,12 +111,19 @@ impl Reason {
             | Self::Full
             | Self::System
             | Self::Authority
-            | Self::PidFile
+            | Self::PidMissing
+            | Self::PidUnreadable
+            | Self::PidContent
             | Self::PidOwner
+            | Self::Ended
             | Self::Signal => Failure::Local,
-            Self::Folder | Self::Occupied | Self::NotOwned | Self::Secret | Self::Gone | Self::Definition => {
-                Failure::Misconfigured
-            }
+            Self::Folder
+            | Self::PidFolder
+            | Self::Occupied
+            | Self::NotOwned
+            | Self::Secret
+            | Self::Gone
+            | Self::Definition => Failure::Misconfigured,
         }
     }
 }
