@@ -41,9 +41,21 @@ async fn from_a_new_store_to_the_first_secret_each_refusal_names_the_next_comman
     assert!(text.contains("a token is not taken from an argument") && code == Some(1), "{text}");
     assert!(!text.contains(&root), "{text}");
     let audit = instance.audit_path().display().to_string();
-    for (path, told) in [("secret/a", "Nobody has read it"), ("secret/misspelt", "Nobody has asked for it")] {
-        let readers = instance.command("").args(["audit", "readers", path, &audit]).output().unwrap();
-        assert!(String::from_utf8_lossy(&readers.stdout).contains(told), "{readers:?}");
+    let readers = instance.command("").args(["audit", "readers", "secret/a", &audit]).output().unwrap();
+    assert!(readers.status.success() && readers.stdout == b"Nobody has read it, by these files\n", "{readers:?}");
+    let config = instance.dir.path().join("turnlock.hcl").display().to_string();
+    for (words, told) in [
+        (
+            ["readers", "secret/b", &audit],
+            "no record of these files is about secret/b\nturnlock: hint: they know secret/a",
+        ),
+        (["readers", "quite/another", &audit], "hint: write the path as for `turnlock kv get`"),
+        (["readers", "secret/a", &config], "turnlock.hcl, line 1: not an audit record"),
+        (["readers", "secret/a", "/etc/passwd"], "/etc/passwd: there is no audit record in it"),
+        (["verify", &audit, &config], "turnlock.hcl, line 1: this is no audit file"),
+    ] {
+        let (text, code) = said(&instance, "", &["audit", "-format=json", words[0], words[1], words[2]]);
+        assert!(text.contains(told) && code == Some(1), "{text}");
     }
     let (text, _) = said(&instance, &root, &["login", "-method=oidc", "-no-store"]);
     assert!(text.contains("-method"), "{text}");

@@ -40,7 +40,7 @@ pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    wrong usage or a local error; `status`: no answer; `scan`: something was found;
-       `audit verify`: a flaw
+       `audit verify`: a flaw; `audit readers`: no record is about the secret
   2    the server refused or cannot be reached; `status`: sealed; `scan`: wrong usage, or the scan
        failed
   3    `scan`: nothing found, but not everything could be read

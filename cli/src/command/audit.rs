@@ -44,7 +44,7 @@ enum Verb {
     },
     /// List who read a secret, by what audit files say
     #[command(
-        after_help = "Examples:\n  turnlock audit readers secret/app/db audit.log.1 audit.log\n  turnlock audit readers -format=json secret/app/db audit.log"
+        after_help = "Examples:\n  turnlock audit readers secret/app/db audit.log.1 audit.log\n  turnlock audit readers -format=json secret/app/db audit.log\n\nEnds with 0 also when nobody read it, and with 1 when no record is about it: then it may be\nmisspelt, or older files are missing."
     )]
     Readers {
         /// The secret's path, as for `turnlock kv get`
@@ -140,7 +140,9 @@ fn verify_files(output: &Output, files: &[PathBuf], public_key: Option<&str>) ->
     };
     // Every file begins with a header, so that nothing is not what a server wrote.
     if proof.records == 0 {
-        return Err(Failure::local("the files hold no audit record: what was in them is gone"));
+        return Err(Failure::local(
+            "the files hold no audit record: what was in them is gone, or they are none of an audit",
+        ));
     }
     if output.format != Format::Table {
         let document = json!({

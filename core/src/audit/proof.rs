@@ -78,6 +78,12 @@ pub enum FlawKind {
         /// Position of the last good one, or of the record before the first line.
         after: u64,
     },
+    /// No line of the file is a record: it is not one of an audit, or nothing of it is left as it was.
+    #[error(
+        "this is no audit file: no line of it is a record, as in {{\"seq\":1,\"kind\":\"header\",…,\"hash\":\"…\"}} with a chain's \
+         hash at its end"
+    )]
+    Foreign,
     /// The file could not be read.
     #[error("the file cannot be read")]
     Unreadable(#[source] io::Error),
@@ -135,7 +141,8 @@ pub fn verify<R: BufRead>(files: Vec<R>, public_key: Option<&[u8]>) -> Result<Pr
         let sound = parsed.as_ref().filter(|(head, stated)| head.seq == seq + 1 && fits(&hash, &line.text, stated));
         let Some((head, stated)) = sound else {
             let found = parsed.map(|(head, _)| head.seq);
-            return Err(flaw(name(found, &hash, seq, pending, &mut lines)?));
+            let foreign = (found.is_none() && line.number == 1).then_some(line.file);
+            return Err(flaw(name(found, foreign, (seq, &hash), pending, &mut lines)?));
         };
         if proof.records == 0 {
             proof.first_seq = seq + 1;
@@ -162,11 +169,12 @@ pub fn verify<R: BufRead>(files: Vec<R>, public_key: Option<&[u8]>) -> Result<Pr
     Ok(proof)
 }
 
-/// Says what happened where the line behind record `seq` does not fit. `found`: the position that the line states.
+/// Says what happened where the line behind the record at `seq` with `hash` does not fit. `found`: the position that the line
+/// states; `foreign`: the file that it begins, if it is no record.
 fn name<R: BufRead>(
     found: Option<u64>,
-    hash: &[u8; 32],
-    seq: u64,
+    foreign: Option<usize>,
+    (seq, hash): (u64, &[u8; 32]),
     next: Option<Line>,
     rest: &mut Lines<R>,
 ) -> Result<FlawKind, Flaw> {
@@ -177,9 +185,16 @@ fn name<R: BufRead>(
     // The true successor, if it stands further down: then this line was put in between, or the two changed places.
     let mut current = next;
     let mut distance = 0;
+    let mut foreign = foreign;
     while let Some(line) = current {
-        let successor =
-            parts(&line.text).is_some_and(|(head, stated)| head.seq == wanted && fits(hash, &line.text, &stated));
+        let parsed = parts(&line.text);
+        if let Some(file) = foreign {
+            if line.file != file {
+                return Ok(FlawKind::Foreign);
+            }
+            foreign = parsed.is_none().then_some(file);
+        }
+        let successor = parsed.is_some_and(|(head, stated)| head.seq == wanted && fits(hash, &line.text, &stated));
         if successor {
             // A stranger between two neighbours was added; one of the chain's own that comes too early pushed it back.
             let added = distance == 0 && found.is_none_or(|found| found == wanted);
@@ -189,6 +204,7 @@ fn name<R: BufRead>(
         current = rest.next()?;
     }
     Ok(match found {
+        None if foreign.is_some() => FlawKind::Foreign,
         Some(found) if found > wanted => FlawKind::Removed(wanted),
         _ => FlawKind::Changed(wanted),
     })
@@ -299,6 +315,24 @@ mod tests {
         assert_eq!(check(std::slice::from_ref(&second)).unwrap().first_seq, 11);
         lines.pop();
         assert!(matches!(check(&[lines, second]).unwrap_err().kind, FlawKind::Removed(10)));
+    }
+
+    #[test]
+    fn a_file_without_a_single_record_is_told_from_one_that_was_edited() {
+        let mut lines = chain_of(6);
+        let stranger = vec![b"root:x:0:0\n".to_vec(), b"{\"type\":\"request\"}\n".to_vec()];
+        let second = lines.split_off(3);
+        for (files, at) in [
+            (vec![stranger.clone()], 1),
+            (vec![lines.clone(), stranger.clone()], 2),
+            (vec![lines.clone(), stranger.clone(), second.clone()], 2),
+        ] {
+            let flaw = check(&files).unwrap_err();
+            assert!(matches!(flaw.kind, FlawKind::Foreign), "{flaw}");
+            assert_eq!((flaw.file, flaw.line), (at, 1));
+        }
+        lines[0] = stranger[0].clone();
+        assert!(matches!(flaw(&lines), FlawKind::Changed(1)));
     }
 
     #[test]

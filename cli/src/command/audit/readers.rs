@@ -1,6 +1,6 @@
 //! `turnlock audit readers`: who was given a secret, by what the audit files say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::{Outcome, trimmed};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::nearest::nearest;
 use crate::output::{Format, Output, line};
 
 /// What is looked at of an audit record.
@@ -38,25 +39,35 @@ struct Reader {
     last: String,
 }
 
+/// What the files say.
+#[derive(Default)]
+struct Found {
+    readers: BTreeMap<(String, String, String), Reader>,
+    /// Whether any record is about the secret, however it ended.
+    is_known: bool,
+    /// Secrets that were answered for, to tell of a misspelt one.
+    secrets: BTreeSet<String>,
+}
+
 /// Lists who read `secret` according to `files`. They are not verified: that is the work of `audit verify`.
 pub(super) fn list(output: &Output, secret: &str, files: &[PathBuf]) -> Outcome {
     let secret = trimmed(secret);
-    let mut readers = BTreeMap::<(String, String, String), Reader>::new();
-    let mut asked = false;
-    for path in files {
-        asked |= collect(path, secret, &mut readers)?;
+    let mut found = Found::default();
+    files.iter().try_for_each(|path| found.collect(path, secret))?;
+    if !found.is_known {
+        let failure = Failure::local(format!("no record of these files is about {secret}"));
+        return Err(match nearest(secret, found.secrets.iter().map(String::as_str)) {
+            Some(near) => failure.hint(format!("they know {near}")),
+            None => failure.hint("write the path as for `turnlock kv get`, and give the older files too"),
+        });
     }
-    let mut readers: Vec<Reader> = readers.into_values().collect();
+    let mut readers: Vec<Reader> = found.readers.into_values().collect();
     readers.sort_by(|a, b| a.first.cmp(&b.first));
     if output.format != Format::Table {
         let text = serde_json::to_string(&readers).map_err(|_| Failure::local("the list cannot be written as JSON"))?;
         output.document(&text)?;
     } else if readers.is_empty() {
-        line(if asked {
-            "Nobody has read it, by these files"
-        } else {
-            "Nobody has asked for it, by these files; is the path spelt right?"
-        })?;
+        line("Nobody has read it, by these files")?;
     } else {
         let row = |reader: Reader| vec![reader.name, reader.peer, reader.reads.to_string(), reader.first, reader.last];
         output.table(&["Reader", "From", "Reads", "First", "Last"], readers.into_iter().map(row).collect())?;
@@ -64,31 +75,41 @@ pub(super) fn list(output: &Output, secret: &str, files: &[PathBuf]) -> Outcome 
     Ok(Exit::Done)
 }
 
-/// Whether anybody asked for `secret` at all according to the file at `path`; who was given it goes into `readers`.
-fn collect(
-    path: &Path,
-    secret: &str,
-    readers: &mut BTreeMap<(String, String, String), Reader>,
-) -> Result<bool, Failure> {
-    let mut asked = false;
-    let file = File::open(path).map_err(|error| Failure::file(path.display(), &error))?;
-    for (number, text) in BufReader::new(file).split(b'\n').enumerate() {
-        let text = text.map_err(|error| Failure::file(path.display(), &error))?;
-        let Ok(record) = serde_json::from_slice::<Record>(&text) else {
-            // The last line may be torn by a crash; `audit verify` tells whether anything else is wrong.
-            if text.is_empty() || text.last() != Some(&b'}') {
-                continue;
-            }
-            return Err(Failure::local(format!("{}, line {}: not an audit record", path.display(), number + 1)));
-        };
-        asked |= record.asks_for(secret);
+impl Found {
+    fn collect(&mut self, path: &Path, secret: &str) -> Result<(), Failure> {
+        let mut records = 0;
+        let file = File::open(path).map_err(|error| Failure::file(path.display(), &error))?;
+        for (number, text) in BufReader::new(file).split(b'\n').enumerate() {
+            let text = text.map_err(|error| Failure::file(path.display(), &error))?;
+            let Ok(record) = serde_json::from_slice::<Record>(&text) else {
+                // The last line may be torn by a crash; `audit verify` tells whether anything else is wrong.
+                if text.is_empty() || text.last() != Some(&b'}') {
+                    continue;
+                }
+                return Err(Failure::local(format!("{}, line {}: not an audit record", path.display(), number + 1)));
+            };
+            records += 1;
+            self.add(record, secret);
+        }
+        // Every file begins with a header.
+        match records {
+            0 => Err(Failure::local(format!("{}: there is no audit record in it", path.display()))),
+            _ => Ok(()),
+        }
+    }
+
+    fn add(&mut self, record: Record, secret: &str) {
+        self.is_known |= record.asks_for(secret);
+        if !self.is_known {
+            self.secrets.extend(record.answers_for());
+        }
         if !record.gave(secret) {
-            continue;
+            return;
         }
         let known = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
         let (name, peer, accessor) = (known(record.display_name), known(record.peer), known(record.accessor));
         let time = record.time.unwrap_or_default();
-        let reader = readers.entry((accessor.clone(), name.clone(), peer.clone())).or_insert_with(|| Reader {
+        let reader = self.readers.entry((accessor.clone(), name.clone(), peer.clone())).or_insert_with(|| Reader {
             name,
             peer,
             accessor,
@@ -99,7 +120,6 @@ fn collect(
         reader.reads += 1;
         reader.last = time;
     }
-    Ok(asked)
 }
 
 impl Record {
@@ -111,8 +131,24 @@ impl Record {
 
     /// Whether it is about `secret` however it ended. Of a request that was refused for its token no mount is recorded.
     fn asks_for(&self, secret: &str) -> bool {
+        if self.answers_for().is_some_and(|named| named == secret) {
+            return true;
+        }
         let guessed = |path: &String| path == secret || path.replacen("/data/", "/", 1) == secret;
         self.names(secret) || (self.mount.is_none() && self.path.as_ref().is_some_and(guessed))
+    }
+
+    /// The secret, as it is typed, about which this is an answer that was no refusal. Listings name folders.
+    fn answers_for(&self) -> Option<String> {
+        let done = self.kind == "answer" && matches!(self.status, Some(200..300));
+        let (path, mount) = (self.path.as_ref()?, self.mount.as_deref()?.trim_end_matches('/'));
+        let own = ["sys", "auth", "identity", "cubbyhole"].contains(&mount.split('/').next().unwrap_or_default());
+        if !done || own || self.operation.as_deref() == Some("list") {
+            return None;
+        }
+        let rest = path.strip_prefix(mount)?.strip_prefix('/')?;
+        let parts = ["data/", "metadata/"].iter().find_map(|part| rest.strip_prefix(part));
+        Some(format!("{mount}/{}", parts.unwrap_or(rest)))
     }
 
     /// Whether it is about the values at `secret`: a path as typed, or without the `data/` that version 2 of KV puts behind
@@ -149,5 +185,16 @@ mod tests {
         assert!(!record("update", "secret/data/app/db", 200).gave("secret/app/db"));
         let refused = Record { mount: None, ..record("read", "secret/data/app/db", 403) };
         assert!(refused.asks_for("secret/app/db") && !refused.asks_for("secret/app/db2"));
+        assert!(record("delete", "secret/metadata/app/db", 204).asks_for("secret/app/db"));
+    }
+
+    #[test]
+    fn what_was_answered_for_is_a_secret_by_the_name_that_is_typed() {
+        let named = |operation, path, status| record(operation, path, status).answers_for();
+        for path in ["secret/data/app/db", "secret/metadata/app/db", "secret/app/db"] {
+            assert_eq!(named("update", path, 200).as_deref(), Some("secret/app/db"), "{path}");
+        }
+        assert_eq!(named("read", "secret/data/app/db", 404), None, "it may be misspelt");
+        assert_eq!(named("list", "secret/metadata/app", 200), None);
     }
 }
