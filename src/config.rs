@@ -6,6 +6,7 @@ mod file;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -92,11 +93,32 @@ pub enum SealSetting {
     /// Shares that people hold.
     Shares,
     /// 32 bytes in a file: raw, hex or base64.
-    KeyFile(PathBuf),
+    KeyFile(NamedFile),
     /// 32 bytes in a variable of the environment: hex or base64.
     KeyVariable(String),
     /// 32 bytes in a credential of systemd (`LoadCredential=`).
     KeyCredential(String),
+}
+
+/// A file, and the setting that names it: whoever reads that it is missing has to find that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedFile {
+    /// The file.
+    pub path: PathBuf,
+    /// The setting's name.
+    pub setting: &'static str,
+    /// The setting's line in the configuration, from 1.
+    pub line: Option<usize>,
+}
+
+impl fmt::Display for NamedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}", self.path.display(), self.setting)?;
+        match self.line {
+            Some(line) => write!(f, " in line {line} of the configuration)"),
+            None => write!(f, " in the configuration)"),
+        }
+    }
 }
 
 /// How much is logged.
@@ -176,12 +198,14 @@ pub enum ConfigError {
         line: Option<usize>,
     },
     /// A setting that is not supported, or does not exist.
-    #[error("{place} is not supported")]
+    #[error("{place} is not supported{}", .near.as_ref().map(|near| format!(": is {near} meant?")).unwrap_or_default())]
     Unsupported {
         /// The line, from 1.
         line: Option<usize>,
         /// The stanza and name.
         place: String,
+        /// A name of that place that is much like it.
+        near: Option<String>,
     },
     /// A setting that has to be there.
     #[error("{place} is missing")]

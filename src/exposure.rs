@@ -60,11 +60,11 @@ fn exposed_to(config: &Config, source: Option<&Path>, us: u32) -> Vec<String> {
     }
     for listener in &config.listeners {
         if let Bind::Tcp(_, Some(tls)) = &listener.bind {
-            found.look("the key of a listener", &tls.key, Rule::Secret);
+            found.look("the key of a listener", &tls.key.path, Rule::Secret);
         }
     }
-    if let SealSetting::KeyFile(path) = &config.seal {
-        found.look("the unseal key", path, Rule::Secret);
+    if let SealSetting::KeyFile(file) = &config.seal {
+        found.look("the unseal key", &file.path, Rule::Secret);
     }
     if let StorageConfig::Sled { path, .. } = &config.storage {
         found.look("the folder of the store", path, Rule::Private);

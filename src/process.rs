@@ -205,14 +205,13 @@ async fn keep_end_of_audit(server: Weak<Server>) {
 }
 
 fn seal_source(setting: &SealSetting, variable: impl Fn(&str) -> Option<String>) -> Result<SealSource, StartError> {
-    let read = |path: PathBuf| -> Result<(String, Protected), StartError> {
-        let place = path.display().to_string();
-        let bytes = std::fs::read(&path).map_err(|source| StartError::Key { place: place.clone(), source })?;
+    let read = |path: PathBuf, place: String| -> Result<(String, Protected), StartError> {
+        let bytes = std::fs::read(path).map_err(|source| StartError::Key { place: place.clone(), source })?;
         Ok((place, Protected::new(bytes)))
     };
     let (place, bytes) = match setting {
         SealSetting::Shares => return Ok(SealSource::Shares),
-        SealSetting::KeyFile(path) => read(path.clone())?,
+        SealSetting::KeyFile(file) => read(file.path.clone(), file.to_string())?,
         SealSetting::KeyVariable(name) => {
             let place = format!("the variable {name}");
             let text = variable(name).ok_or_else(|| StartError::NoKey(place.clone()))?;
@@ -221,7 +220,9 @@ fn seal_source(setting: &SealSetting, variable: impl Fn(&str) -> Option<String>)
         SealSetting::KeyCredential(name) => {
             let missing = || StartError::NoKey("CREDENTIALS_DIRECTORY (systemd's LoadCredential=)".to_owned());
             let folder = variable("CREDENTIALS_DIRECTORY").ok_or_else(missing)?;
-            read(PathBuf::from(folder).join(name))?
+            let path = PathBuf::from(folder).join(name);
+            let place = path.display().to_string();
+            read(path, place)?
         }
     };
     let key: Option<Zeroizing<[u8; 32]>> = static_key(bytes.expose());

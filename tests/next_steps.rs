@@ -142,7 +142,8 @@ async fn where_the_configuration_is_wrong_is_told_at_start() {
     let line = text.lines().count() + 2;
     std::fs::write(&config, text + "ui = true\nlog_levle = \"warn\"\n").unwrap();
     let (text, code) = said(&instance, "", &["server", "-config", config.to_str().unwrap()]);
-    let told = format!("turnlock: error: {}:{line}: log_levle is not supported\n", config.display());
+    let told =
+        format!("turnlock: error: {}:{line}: log_levle is not supported: is log_level meant?\n", config.display());
     assert_eq!((text, code), (told, Some(1)));
 }
 

@@ -58,12 +58,12 @@ fn a_first_start_that_fails_leaves_nothing_behind() {
                 "{storage}{socket}{audit}listener \"tcp\" {{\n  address = \"127.0.0.1:{free}\"\n  tls_cert_file = \"a\"\n  \
                  tls_key_file = \"b\"\n}}"
             ),
-            "certificate",
+            "a (tls_cert_file in line 6 of the configuration)",
         ),
         (format!("{storage}{listener}{socket}audit \"file\" {{ path = \"missing/audit.log\" }}"), "missing/audit.log"),
         (
             format!("{storage}{listener}{socket}{audit}seal \"static\" {{ current_key = \"file:///missing\" }}"),
-            "No such file",
+            "/missing (current_key in line 5 of the configuration): No such file",
         ),
         (format!("{storage}{listener}{socket}{audit}seal \"static\" {{ current_key = \"env://MISSING\" }}"), "MISSING"),
         (format!("storage \"sled\" {{ path = \"file/data\" }}\n{listener}{socket}{audit}"), "file/data"),

@@ -6,7 +6,6 @@ mod dashes;
 mod exit;
 mod failure;
 mod fields;
-mod nearest;
 mod output;
 mod panics;
 mod terminal;

@@ -2,6 +2,7 @@
 //!
 //! - [`audit`]: the hash-chained audit records and their offline proof
 //! - [`counted()`]: numbers in sentences
+//! - [`nearest()`]: the name that somebody may have meant
 //! - [`finding`]: what a scan finds; keyed fingerprints that name a value of the store
 //! - [`recognisable`]: what of a stored secret can be recognised in a text
 //! - [`protected`]: bytes that are wiped, do not print and compare in constant time
@@ -18,6 +19,7 @@ pub mod audit;
 pub mod consumer;
 mod counted;
 pub mod finding;
+mod nearest;
 pub mod password_policy;
 pub mod path;
 pub mod policy;
@@ -30,5 +32,6 @@ pub mod token;
 pub mod ttl;
 
 pub use counted::counted;
+pub use nearest::nearest;
 pub use path::Path;
 pub use protected::Protected;

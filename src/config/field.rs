@@ -1,13 +1,13 @@
 //! One stanza as typed settings: each is taken once, and what is left over is named.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use turnlock_core::stanza::{Field, Value};
-use turnlock_core::ttl;
+use turnlock_core::{nearest, ttl};
 
-use super::{ConfigError, WithoutEffect};
+use super::{ConfigError, NamedFile, WithoutEffect};
 
 pub(super) const LEVELS: &str = "error, warn, info, debug or trace";
 
@@ -18,6 +18,8 @@ pub(super) struct Stanza {
     fields: Vec<Field>,
     /// Where each field stands or stood; of several with one name, the last.
     lines: HashMap<String, usize>,
+    /// The names that were looked for: what it may hold.
+    known: BTreeSet<String>,
 }
 
 impl Stanza {
@@ -38,14 +40,14 @@ impl Stanza {
             }
         }
         let lines = fields.iter().map(|field| (field.name.clone(), field.line)).collect();
-        Ok(Self { name, line, fields, lines })
+        Ok(Self { name, line, fields, lines, known: BTreeSet::new() })
     }
 
     pub(super) fn place(&self, name: &str) -> String {
         if self.name.is_empty() { name.to_owned() } else { format!("{} in {}", name, self.name) }
     }
 
-    fn line_of(&self, name: &str) -> Option<usize> {
+    pub(super) fn line_of(&self, name: &str) -> Option<usize> {
         self.lines.get(name).copied().and_then(known).or(self.line)
     }
 
@@ -53,19 +55,32 @@ impl Stanza {
         ConfigError::Invalid { line: self.line_of(name), place: self.place(name), expected }
     }
 
+    /// Refuses that `name` is not there, or what stands in its place with another spelling.
     pub(super) fn missing(&self, name: &str) -> ConfigError {
-        ConfigError::Missing { line: self.line_of(name), place: self.place(name) }
+        let misspelt = nearest(name, self.fields.iter().map(|field| field.name.as_str()));
+        match misspelt.and_then(|misspelt| self.fields.iter().find(|field| field.name == misspelt)) {
+            Some(field) => self.unsupported(field, Some(name)),
+            None => ConfigError::Missing { line: self.line_of(name), place: self.place(name) },
+        }
+    }
+
+    fn unsupported(&self, field: &Field, near: Option<&str>) -> ConfigError {
+        let (line, place) = (known(field.line), self.place(&field.name));
+        ConfigError::Unsupported { line, place, near: near.map(str::to_owned) }
     }
 
     /// For a stanza whose label is not one that there is, or has none.
     pub(super) fn unsupported_kind(&self, stanza: &str, label: Option<String>) -> ConfigError {
         match label {
-            Some(label) => ConfigError::Unsupported { line: self.line, place: format!("{stanza} {label:?}") },
+            Some(label) => {
+                ConfigError::Unsupported { line: self.line, place: format!("{stanza} {label:?}"), near: None }
+            }
             None => ConfigError::Missing { line: self.line, place: format!("the type of {stanza}") },
         }
     }
 
     fn take(&mut self, name: &str) -> Option<Value> {
+        self.known.insert(name.to_owned());
         let place = self.fields.iter().position(|field| field.name == name)?;
         let field = self.fields.remove(place);
         // No setting takes a label, and none is an object, so that its reader refuses it.
@@ -78,6 +93,12 @@ impl Stanza {
             Some(Value::Text(text)) => Ok(Some(text)),
             Some(_) => Err(self.invalid(name, "a text")),
         }
+    }
+
+    /// A file that has to be there.
+    pub(super) fn file(&mut self, name: &'static str) -> Result<Option<NamedFile>, ConfigError> {
+        let path = self.text(name)?;
+        Ok(path.map(|path| NamedFile { path: path.into(), setting: name, line: self.line_of(name) }))
     }
 
     pub(super) fn required(&mut self, name: &str) -> Result<String, ConfigError> {
@@ -146,6 +167,7 @@ impl Stanza {
 
     /// Blocks of this name with their labels; HCL and JSON write them in several shapes.
     pub(super) fn blocks(&mut self, name: &'static str) -> Result<Vec<(Option<String>, Stanza)>, ConfigError> {
+        self.known.insert(name.to_owned());
         let mut found = Vec::new();
         let (taken, kept) = std::mem::take(&mut self.fields).into_iter().partition(|field| field.name == name);
         self.fields = kept;
@@ -175,7 +197,8 @@ impl Stanza {
         let mut labels = labels.into_iter();
         match labels.next() {
             Some(_) if labels.next().is_some() => {
-                return Err(ConfigError::Unsupported { line, place: format!("a second label of {name}") });
+                let place = format!("a second label of {name}");
+                return Err(ConfigError::Unsupported { line, place, near: None });
             }
             Some(label) => {
                 let stanza = Self::new(format!("{name} {label:?}"), line, fields)?;
@@ -214,7 +237,7 @@ impl Stanza {
     pub(super) fn end(self) -> Result<(), ConfigError> {
         match self.fields.first() {
             None => Ok(()),
-            Some(field) => Err(ConfigError::Unsupported { line: known(field.line), place: self.place(&field.name) }),
+            Some(field) => Err(self.unsupported(field, nearest(&field.name, self.known.iter().map(String::as_str)))),
         }
     }
 }

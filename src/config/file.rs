@@ -6,7 +6,9 @@ use std::time::Duration;
 use turnlock_core::stanza::{self, Field, Value};
 
 use super::field::{LEVELS, Stanza};
-use super::{Bind, Config, ConfigError, ListenerConfig, LogLevel, SealSetting, StorageConfig, WithoutEffect};
+use super::{
+    Bind, Config, ConfigError, ListenerConfig, LogLevel, NamedFile, SealSetting, StorageConfig, WithoutEffect,
+};
 use crate::audit::AuditConfig;
 use crate::http::limits::Limits;
 use crate::http::tls::TlsFiles;
@@ -131,7 +133,7 @@ fn storage(root: &mut Stanza) -> Result<StorageConfig, ConfigError> {
     blocks.extend(root.blocks("backend")?);
     let mut blocks = blocks.into_iter();
     let Some((label, mut stanza)) = blocks.next() else {
-        return Err(root.missing("the stanza storage"));
+        return Err(root.missing("storage"));
     };
     if blocks.next().is_some() {
         return Err(root.invalid("storage", "one stanza"));
@@ -162,7 +164,7 @@ fn listeners(root: &mut Stanza, without_effect: &mut Vec<WithoutEffect>) -> Resu
         listeners.push(ListenerConfig { bind, limits });
     }
     if listeners.is_empty() {
-        return Err(root.missing("a stanza listener"));
+        return Err(root.missing("listener"));
     }
     Ok(listeners)
 }
@@ -170,7 +172,7 @@ fn listeners(root: &mut Stanza, without_effect: &mut Vec<WithoutEffect>) -> Resu
 fn tcp(stanza: &mut Stanza) -> Result<Bind, ConfigError> {
     let address = stanza.address("address", "127.0.0.1:8200")?;
     let disabled = stanza.flag("tls_disable")?.unwrap_or(false);
-    let (certificate, key) = (stanza.text("tls_cert_file")?, stanza.text("tls_key_file")?);
+    let (certificate, key) = (stanza.file("tls_cert_file")?, stanza.file("tls_key_file")?);
     let only_tls13 = match stanza.text("tls_min_version")?.as_deref() {
         None | Some("tls12") => false,
         Some("tls13") => true,
@@ -178,9 +180,7 @@ fn tcp(stanza: &mut Stanza) -> Result<Bind, ConfigError> {
     };
     let tls = match (disabled, certificate, key) {
         (true, ..) => None,
-        (false, Some(certificate), Some(key)) => {
-            Some(TlsFiles { certificate: certificate.into(), key: key.into(), only_tls13 })
-        }
+        (false, Some(certificate), Some(key)) => Some(TlsFiles { certificate, key, only_tls13 }),
         (false, None, _) => return Err(stanza.missing("tls_cert_file")),
         (false, _, None) => return Err(stanza.missing("tls_key_file")),
     };
@@ -242,7 +242,10 @@ fn seal(root: &mut Stanza) -> Result<SealSetting, ConfigError> {
             let expected = "where the key is: \"file:///path\", \"env://NAME\" or \"credential://name\"";
             // Never the key itself: this file is read by more people than may have it.
             match text.split_once("://") {
-                Some(("file", path)) if path.starts_with('/') => SealSetting::KeyFile(path.into()),
+                Some(("file", path)) if path.starts_with('/') => {
+                    let line = stanza.line_of("current_key");
+                    SealSetting::KeyFile(NamedFile { path: path.into(), setting: "current_key", line })
+                }
                 Some(("env", name)) if !name.is_empty() => SealSetting::KeyVariable(name.to_owned()),
                 Some(("credential", name)) if !name.is_empty() && !name.contains('/') => {
                     SealSetting::KeyCredential(name.to_owned())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Bind, Config, LogLevel, Overrides, SealSetting, StorageConfig};
+use super::{Bind, Config, LogLevel, NamedFile, Overrides, SealSetting, StorageConfig};
 
 const FULL: &str = r#"
 storage "sled" { path = "/var/lib/turnlock" }
@@ -35,7 +35,10 @@ fn a_full_file_is_read_in_hcl() {
     assert_eq!(config.listeners[0].limits.max_request_bytes, 1 << 20);
     assert_eq!(config.listeners[0].limits.trusted_proxies.len(), 2);
     assert_eq!(config.listeners[1].bind, Bind::Unix("/run/turnlock.sock".into(), 0o600));
-    assert_eq!(config.seal, SealSetting::KeyFile("/etc/unseal.key".into()));
+    assert_eq!(
+        config.seal,
+        SealSetting::KeyFile(NamedFile { path: "/etc/unseal.key".into(), setting: "current_key", line: Some(12) })
+    );
     assert_eq!(config.lifetimes.default, Duration::from_secs(3600));
     assert!(config.audit.is_some());
     assert_eq!(config.target_dirs, [std::path::Path::new("/run/app"), std::path::Path::new("/etc/app")]);
@@ -54,7 +57,12 @@ fn what_is_not_supported_is_named_with_its_place() {
     assert!(Config::parse(base).is_ok());
     for (more, text) in [
         ("ha_storage \"raft\" { path = \"/x\" }", "ha_storage is not supported"),
-        ("listner \"tcp\" { tls_disable = true }", "listner is not supported"),
+        ("listner \"tcp\" { tls_disable = true }", "listner is not supported: is listener meant?"),
+        ("max_leas_ttl = 1", "max_leas_ttl is not supported: is max_lease_ttl meant?"),
+        (
+            "listener \"tcp\" { tls_cert = \"/x\" }",
+            "tls_cert in listener \"tcp\" is not supported: is tls_cert_file meant?",
+        ),
         (
             "listener \"tcp\" {\n tls_require_and_verify_client_cert = true\n tls_disable = true\n}",
             "tls_require_and_verify_client_cert in listener \"tcp\" is not supported",
@@ -91,9 +99,10 @@ fn what_is_not_supported_is_named_with_its_place() {
         assert!(error.contains(text), "{more}: {error}");
         assert!(!error.contains("canary"));
     }
-    for (text, missing) in
-        [("storage \"inmem\" {}", "a stanza listener"), ("listener \"tcp\" { tls_disable = true }", "storage")]
-    {
+    for (text, missing) in [
+        ("storage \"inmem\" {}", "listener is missing"),
+        ("listener \"tcp\" { tls_disable = true }", "storage is missing"),
+    ] {
         assert!(Config::parse(text).unwrap_err().to_string().contains(missing));
     }
     assert!(
@@ -109,7 +118,7 @@ fn an_error_names_the_file_and_the_line_that_it_is_in() {
     for (text, line, cause) in [
         ("storage \"inmem\" {}\n{".to_owned(), ":2", "expected a field's name"),
         ("{\n!".to_owned(), ":2", "not valid JSON"),
-        ("ui = 1".to_owned(), "", "the stanza storage is missing"),
+        ("ui = 1".to_owned(), "", "storage is missing"),
         (
             format!("# one\n\nlistner \"tcp\" {{}}\nstorage \"inmem\" {{}}\n{listener}"),
             ":3",
@@ -120,7 +129,8 @@ fn an_error_names_the_file_and_the_line_that_it_is_in() {
             ":3",
             "path in storage \"inmem\" is not supported",
         ),
-        (format!("storage \"sled\" {{\n  paht = \"x\"\n}}\n{listener}"), ":1", "path in storage \"sled\" is missing"),
+        (format!("storage \"sled\" {{\n  paht = \"x\"\n}}\n{listener}"), ":2", "not supported: is path meant?"),
+        (format!("storage \"sled\" {{\n  x = 1\n}}\n{listener}"), ":1", "path in storage \"sled\" is missing"),
         (format!("storage \"raft\" {{}}\n{listener}"), ":1", "storage \"raft\" is not supported"),
         (
             format!("storage \"inmem\" {{}}\n{listener}seal \"static\" {{\n  current_key = \"x\"\n}}"),

@@ -1,21 +1,22 @@
 //! TLS of a listener: certificate and key from files, read again when asked.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::config::NamedFile;
 
 /// Where certificate and key are, and the oldest version of TLS that is spoken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The chain as PEM, the server's own certificate first.
-    pub certificate: PathBuf,
+    pub certificate: NamedFile,
     /// The key as PEM.
-    pub key: PathBuf,
+    pub key: NamedFile,
     /// Refuses TLS 1.2.
     pub only_tls13: bool,
 }
@@ -24,17 +25,23 @@ pub struct TlsFiles {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read or is not PEM.
-    #[error("{} cannot be read as PEM", .path.display())]
+    #[error("{file} cannot be read as PEM")]
     Pem {
         /// The file.
-        path: PathBuf,
+        file: NamedFile,
         /// What is wrong.
         #[source]
-        source: rustls::pki_types::pem::Error,
+        source: pem::Error,
     },
     /// Certificate and key do not fit together, or are of a kind that is not supported.
-    #[error("certificate and key cannot be used")]
-    Unusable(#[source] rustls::Error),
+    #[error("{} with {} cannot be used", .files.certificate, .files.key)]
+    Unusable {
+        /// The files.
+        files: Box<TlsFiles>,
+        /// What is wrong.
+        #[source]
+        source: rustls::Error,
+    },
 }
 
 /// The TLS of a listener as it is now.
@@ -66,19 +73,23 @@ impl Tls {
 }
 
 fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
-    let failed = |path: &PathBuf| {
-        let path = path.clone();
-        move |source| TlsError::Pem { path, source }
+    let failed = |file: &NamedFile| {
+        let file = file.clone();
+        move |source| TlsError::Pem { file, source }
     };
-    let chain = CertificateDer::pem_file_iter(&files.certificate).map_err(failed(&files.certificate))?;
+    let unusable = |source| TlsError::Unusable { files: Box::new(files.clone()), source };
+    let chain = CertificateDer::pem_file_iter(&files.certificate.path).map_err(failed(&files.certificate))?;
     let chain = chain.collect::<Result<Vec<_>, _>>().map_err(failed(&files.certificate))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(failed(&files.key))?;
+    if chain.is_empty() {
+        return Err(failed(&files.certificate)(pem::Error::NoItemsFound));
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key.path).map_err(failed(&files.key))?;
     let versions: &[&rustls::SupportedProtocolVersion] =
         if files.only_tls13 { &[&rustls::version::TLS13] } else { &[&rustls::version::TLS13, &rustls::version::TLS12] };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider);
-    let builder = builder.with_protocol_versions(versions).map_err(TlsError::Unusable)?;
-    let mut config = builder.with_no_client_auth().with_single_cert(chain, key).map_err(TlsError::Unusable)?;
+    let builder = builder.with_protocol_versions(versions).map_err(unusable)?;
+    let mut config = builder.with_no_client_auth().with_single_cert(chain, key).map_err(unusable)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

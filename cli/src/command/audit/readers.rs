@@ -6,11 +6,11 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use turnlock_core::nearest;
 
 use crate::command::{Outcome, trimmed};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::nearest::nearest;
 use crate::output::{Format, Output, line};
 
 /// What is looked at of an audit record.

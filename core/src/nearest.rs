@@ -4,7 +4,7 @@
 const ALIKE: f64 = 0.6;
 
 /// Of `known` the one that is most like `typed`. One that only has more in front is taken for meant.
-pub(crate) fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let likeness = |name: &str| match name.strip_suffix(typed) {
         Some(before) if before.ends_with('/') => 1.0,
         _ => strsim::normalized_damerau_levenshtein(typed, name),
