@@ -9,6 +9,7 @@ mod fields;
 mod output;
 mod panics;
 mod terminal;
+mod usage;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -28,16 +29,17 @@ fn main() -> ExitCode {
     let as_gitleaks = gitleaks::is_name(given.first());
     let is_scan = given.get(1).is_some_and(|word| word == "scan");
     let given = if as_gitleaks { gitleaks::arguments(given) } else { dashes::doubled(given) };
-    let arguments = match Arguments::try_parse_from(given) {
+    let arguments = match Arguments::try_parse_from(&given) {
         Ok(arguments) => arguments,
-        Err(usage) => {
+        Err(refused) => {
             // Help goes to standard output; that nobody reads it is no error.
-            if !usage.use_stderr() {
-                let _ = usage.print();
+            if !refused.use_stderr() {
+                let _ = refused.print();
                 return Exit::Done.into();
             }
-            let _ = write!(anstream::stderr().lock(), "turnlock: {}", usage.render().ansi());
-            return match usage.kind() {
+            let kind = refused.kind();
+            let _ = anstream::stderr().lock().write_all(usage::text(refused, &given).as_bytes());
+            return match kind {
                 kind if as_gitleaks => Exit::Of(gitleaks::exit_code(kind)),
                 // What was never scanned must not look as if something had been found.
                 _ if is_scan => Exit::Of(command::scan::FAILED),
