@@ -88,9 +88,9 @@ pub fn exposed_target(folder: &Path) -> Vec<String> {
 }
 
 /// The sentence for a file with a token, if it is open to others.
-pub fn exposed_token(path: &Path) -> Option<String> {
+pub fn exposed_credential(what: &str, path: &Path) -> Option<String> {
     let facts = std::fs::metadata(path).ok()?;
-    too_open("the token file", path, &facts, Rule::Secret)
+    too_open(what, path, &facts, Rule::Secret)
 }
 
 /// What a process of one user has found so far.
@@ -182,7 +182,7 @@ mod tests {
 
     use rustix::process::geteuid;
 
-    use super::{exposed, exposed_to, exposed_token};
+    use super::{exposed, exposed_credential, exposed_to};
     use crate::config::Config;
 
     #[test]
@@ -284,7 +284,7 @@ mod tests {
     fn no_mode_is_advised_for_a_folder_in_the_place_of_a_file() {
         let folder = tempfile::tempdir().unwrap();
         set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(exposed_token(folder.path()), None);
+        assert_eq!(exposed_credential("the token file", folder.path()), None);
     }
 
     #[test]
@@ -293,9 +293,9 @@ mod tests {
         let path = folder.path().join("it's a token");
         write(&path, "").unwrap();
         set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-        let told = exposed_token(&path).unwrap();
+        let told = exposed_credential("the token file", &path).unwrap();
         let command = told.split_once("): ").unwrap().1;
         assert!(std::process::Command::new("sh").args(["-c", command]).status().unwrap().success(), "{command}");
-        assert_eq!(exposed_token(&path), None);
+        assert_eq!(exposed_credential("the token file", &path), None);
     }
 }

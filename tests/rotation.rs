@@ -5,6 +5,7 @@ mod kill;
 mod rest;
 mod silence;
 mod targets;
+mod token;
 mod versions;
 
 use serde_json::{Value, json};

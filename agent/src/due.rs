@@ -34,7 +34,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 
 /// An agent: a client and the name under which it claims.
 pub struct Agent {
-    client: Client,
+    clients: watch::Receiver<Client>,
     name: String,
     pool: String,
     folders: Folders,
@@ -52,7 +52,15 @@ pub(crate) struct Work {
 impl Agent {
     /// An agent that works through `client` on rotations of `pool` and on those of no pool.
     pub fn new(client: Client, name: impl Into<String>, pool: impl Into<String>) -> Self {
-        Self { client, name: name.into(), pool: pool.into(), folders: Folders::default(), changes: None }
+        let (_, clients) = watch::channel(client);
+        Self { clients, name: name.into(), pool: pool.into(), folders: Folders::default(), changes: None }
+    }
+
+    /// The same, which works through the newest of these clients: their tokens do not live for ever.
+    #[must_use]
+    pub fn through(mut self, clients: watch::Receiver<Client>) -> Self {
+        self.clients = clients;
+        self
     }
 
     /// The same, which may replace files in these folders; without them in none.
@@ -132,6 +140,10 @@ impl Agent {
         }
     }
 
+    fn client(&self) -> Client {
+        self.clients.borrow().clone()
+    }
+
     fn warn(&self, error: &ClientError) {
         tracing::warn!(error = %error, agent = %self.name, "the agent could not reach the server or was refused");
     }
@@ -150,7 +162,8 @@ impl Agent {
             wait_ms: Option<u64>,
         }
         let claim = Claim { agent: &self.name, pool: &self.pool, held };
-        let reply = self.client.write("rotation/claim", &claim).await?;
+        let client = self.client();
+        let reply = client.write("rotation/claim", &claim).await?;
         if let Ok(Idle { wait_ms }) = reply.data_as() {
             return Ok(Next::Nothing(wait_ms.map(Duration::from_millis)));
         }
@@ -176,7 +189,7 @@ struct Drives {
 
 impl Drives {
     fn begin(&mut self, agent: &Agent, work: Work) {
-        let (client, folders, id) = (agent.client.clone(), agent.folders.clone(), work.attempt.id.clone());
+        let (client, folders, id) = (agent.client(), agent.folders.clone(), work.attempt.id.clone());
         self.held.push(id.clone());
         self.tasks.spawn(async move { (id, drive(&client, work, &folders).await) });
     }

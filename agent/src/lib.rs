@@ -6,6 +6,7 @@
 //! - [`run`](mod@run): a program with secrets in its environment and its output masked
 //! - [`rotator`], [`push`](mod@push): makes new credentials and hands them to targets
 //! - [`due`]: claims due attempts of rotations and drives them step by step
+//! - [`token`]: keeps the token alive that this takes
 
 pub mod client;
 mod drive;
@@ -16,5 +17,6 @@ pub mod push;
 pub mod reference;
 pub mod rotator;
 pub mod run;
+pub mod token;
 
 pub use client::{Call, Client, ClientConfig, ClientError, Reply};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use turnlock::exposure::exposed_token;
+use turnlock::exposure::exposed_credential;
 use turnlock_agent::{Client, ClientConfig, ClientError};
 use turnlock_core::Protected;
 
@@ -114,7 +114,7 @@ impl Connection {
         }
         if let Some(path) = &self.token_file {
             let bytes = Machine.file(&path.to_string_lossy())?;
-            if let Some(open) = exposed_token(path) {
+            if let Some(open) = exposed_credential("the token file", path) {
                 note(&format!("turnlock: warning: {}", printable(&open)));
             }
             config.token = Some(Protected::copy_of(bytes.trim_ascii()));

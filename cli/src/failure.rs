@@ -67,6 +67,11 @@ impl Failure {
         Self { text: text.into(), ..self }
     }
 
+    /// What failed, without the hint.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         self.exit

@@ -6,6 +6,7 @@ mod dashes;
 mod exit;
 mod failure;
 mod fields;
+mod log;
 mod output;
 mod panics;
 mod terminal;

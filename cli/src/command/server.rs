@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use turnlock::barrier::seal::SealKind;
 use turnlock::clock::SystemClock;
-use turnlock::config::{Bind, Config, LogLevel, Overrides, WithoutEffect};
+use turnlock::config::{Bind, Config, Overrides, WithoutEffect};
 use turnlock::exposure::exposed;
 use turnlock::hardening::{MemoryLock, harden, keep_files_private};
 use turnlock::process::Process;
@@ -24,6 +24,7 @@ use super::Outcome;
 use crate::args::environment;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::log;
 use crate::output::note;
 
 /// Life of the embedded agent's token; it gets a new one after half of it.
@@ -75,9 +76,7 @@ impl ServerArgs {
         }
         let mut overrides = Overrides::from_environment(environment).map_err(|error| chain(&error))?;
         if let Some(level) = &self.log_level {
-            let level = LogLevel::parse(level);
-            overrides.log_level =
-                Some(level.ok_or_else(|| Failure::local("-log-level is none of error, warn, info, debug, trace"))?);
+            overrides.log_level = Some(log::level(level)?);
         }
         let config = match &self.config {
             Some(path) => Config::read(path, overrides).map_err(|error| chain(&error))?,
@@ -87,7 +86,7 @@ impl ServerArgs {
                 config
             }
         };
-        start_log(config.log_level);
+        log::start(config.log_level);
         let hardening = harden();
         keep_files_private();
         if !config.disable_mlock && hardening.memory == MemoryLock::Refused {
@@ -251,24 +250,6 @@ async fn open_for_development(process: &Process, root: Option<String>) -> Result
 /// The signals of one kind, from here on.
 pub(super) fn signals(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {
     signal(kind).map_err(|error| Failure::file("signals cannot be received", &error))
-}
-
-/// Lines on standard error, coloured on a terminal only.
-fn start_log(level: LogLevel) {
-    use std::io::IsTerminal as _;
-    let level = match level {
-        LogLevel::Error => tracing::Level::ERROR,
-        LogLevel::Warn => tracing::Level::WARN,
-        LogLevel::Info => tracing::Level::INFO,
-        LogLevel::Debug => tracing::Level::DEBUG,
-        LogLevel::Trace => tracing::Level::TRACE,
-    };
-    // Only fails when a log was started before, which then stays.
-    let _ = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .try_init();
 }
 
 /// The error and what caused it, in one line.
