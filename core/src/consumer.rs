@@ -69,6 +69,17 @@ pub struct Fault {
 }
 
 impl Target {
+    /// Whether it lies on the agent's own machine, and is written or asked with rights that who holds a secret does not have: a file,
+    /// a signal, a service that trusts its loopback interface, and whatever else answers there.
+    pub fn is_on_agents_machine(&self) -> bool {
+        match &self.place {
+            Place::File { .. } => true,
+            Place::Webhook { url, ca_file, .. } => {
+                ca_file.is_some() || address::webhook(url).map_or(true, |url| address::is_own_machine(&url))
+            }
+        }
+    }
+
     /// Whether it can work at all. Whether it does on the agent's machine, only the agent can tell.
     pub fn check(&self) -> Result<(), Fault> {
         let demand = |member, holds: bool, demand| if holds { Ok(()) } else { Err(Fault { member, demand }) };

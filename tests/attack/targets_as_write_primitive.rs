@@ -32,8 +32,15 @@ async fn who_holds_a_secret_names_nothing_on_the_machine_of_the_agent() {
     let victim = instance.dir.path().join("victim");
     std::fs::write(&victim, "theirs").unwrap();
     let file = json!({"name": "a", "type": "file", "path": victim, "adopt": true});
+    let hook = |url| json!({"name": "a", "type": "webhook", "url": url, "signing_key": "tlk_canary_signing"});
     for target in [
         file.clone(),
+        // What answers there is nobody's business either: the reasons of a history would tell which ports are open.
+        hook("https://127.0.0.1:8200/"),
+        hook("https://127.1:22/"),
+        hook("https://[::1]:22/"),
+        hook("https://localhost:22/"),
+        hook("https://any.localhost:22/"),
         json!({"name": "a", "type": "file", "path": instance.audit_path(), "adopt": true}),
         json!({"name": "a", "type": "file", "path": "/nowhere", "pid_file": "/run/x.pid", "signal": "TERM"}),
         json!({"name": "a", "type": "webhook", "url": "http://127.0.0.1:9/", "signing_key": "tlk_canary_signing"}),

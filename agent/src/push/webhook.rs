@@ -131,7 +131,7 @@ async fn allowed_addresses(url: &reqwest::Url) -> Result<Vec<SocketAddr>, PushEr
     let found = tokio::time::timeout(TIMEOUT, found).await;
     let addresses: Vec<_> = found.map_err(|_| PushError::Unreachable)?.map_err(|_| PushError::Name)?.collect();
     for found in &addresses {
-        address::allow(found.ip(), url.scheme() == "http").map_err(|reason| PushError::Address { reason })?;
+        address::allow(url, found.ip()).map_err(|reason| PushError::Address { reason })?;
     }
     if addresses.is_empty() { Err(PushError::Name) } else { Ok(addresses) }
 }

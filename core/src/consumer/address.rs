@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use url::{Host, ParseError, Url};
 
 const PLAIN: &str = "must start with https:// unless it leads to the agent's own machine: localhost, 127.0.0.1 or another loopback address";
+const OWN: &str = "must name the agent's own machine as localhost or by its loopback address, which takes sudo";
 const NO_HOST: &str = "must name a host";
 const PORT: &str = "must have a port from 1 to 65535, or none";
 
@@ -25,26 +26,37 @@ pub fn webhook(text: &str) -> Result<Url, &'static str> {
     if url.port() == Some(0) {
         return Err(PORT);
     }
-    let plain = url.scheme() == "http";
     match url.host().ok_or(NO_HOST)? {
-        Host::Ipv4(ip) => allow(ip.into(), plain)?,
-        Host::Ipv6(ip) => allow(ip.into(), plain)?,
-        Host::Domain(name) if plain && !is_local(name) => return Err(PLAIN),
+        Host::Ipv4(ip) => allow(&url, ip.into())?,
+        Host::Ipv6(ip) => allow(&url, ip.into())?,
+        Host::Domain(_) if url.scheme() == "http" && !is_own_machine(&url) => return Err(PLAIN),
         Host::Domain(_) => {}
     }
     Ok(url)
 }
 
-/// Whether something may be sent to `ip`: over TLS anywhere but to link-local and unspecified addresses, where clouds answer with
-/// credentials of the machine; over plain HTTP to this machine only.
-pub fn allow(ip: IpAddr, plain: bool) -> Result<(), &'static str> {
+/// Whether something may be sent to `ip`, which the host of `url` is or has for an address: over TLS anywhere but to link-local
+/// and unspecified addresses, where clouds answer with credentials of the machine; over plain HTTP to this machine only; and to
+/// this machine only if the text says so, by which it was judged.
+pub fn allow(url: &Url, ip: IpAddr) -> Result<(), &'static str> {
     let ip = ip.to_canonical();
     match () {
         () if is_forbidden(ip) => {
             Err("must not lead to a link-local address, a metadata service, or no single machine")
         }
-        () if plain && !ip.is_loopback() => Err(PLAIN),
+        () if url.scheme() == "http" && !ip.is_loopback() => Err(PLAIN),
+        () if ip.is_loopback() && !is_own_machine(url) => Err(OWN),
         () => Ok(()),
+    }
+}
+
+/// Whether `url` says that it leads to the machine itself, where services trust their loopback interface.
+pub fn is_own_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
+        Some(Host::Domain(name)) => is_local(name),
+        None => false,
     }
 }
 
@@ -76,7 +88,8 @@ fn is_forbidden(ip: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::webhook;
+    #![allow(clippy::unwrap_used)]
+    use super::{allow, is_own_machine, webhook};
 
     #[test]
     fn what_leads_nowhere_or_where_nothing_may_be_sent_is_told_from_the_text() {
@@ -121,5 +134,40 @@ mod tests {
         ] {
             assert!(webhook(url).is_ok(), "{url}");
         }
+    }
+
+    #[test]
+    fn what_leads_to_the_machine_itself_is_told_from_the_text_in_every_spelling() {
+        for url in [
+            "http://127.0.0.1/",
+            "https://127.0.0.1:8200/",
+            "https://127.1/",
+            "https://2130706433/",
+            "https://0x7f000001/",
+            "https://127.9.9.9/",
+            "https://[::1]/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://localhost/",
+            "https://LOCALHOST./",
+            "https://app.localhost/",
+        ] {
+            assert!(is_own_machine(&webhook(url).unwrap()), "{url}");
+        }
+        for url in ["https://app.test/", "https://10.0.0.1/", "https://localhost.app.test/", "https://[2001:db8::1]/"] {
+            assert!(!is_own_machine(&webhook(url).unwrap()), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_turns_out_to_lead_to_the_machine_itself_does_not() {
+        let allowed = |url: &str, ip: &str| allow(&webhook(url).unwrap(), ip.parse().unwrap());
+        for ip in ["127.0.0.1", "127.0.1.1", "::1", "::ffff:127.0.0.1"] {
+            assert!(allowed("https://app.test/", ip).is_err_and(|demand| demand.contains("sudo")), "{ip}");
+            assert_eq!(allowed("https://localhost/", ip), Ok(()));
+            assert_eq!(allowed("http://localhost/", ip), Ok(()));
+        }
+        assert_eq!(allowed("https://app.test/", "10.0.0.1"), Ok(()));
+        assert!(allowed("http://localhost/", "10.0.0.1").is_err());
+        assert!(allowed("https://app.test/", "169.254.169.254").is_err());
     }
 }

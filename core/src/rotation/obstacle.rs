@@ -34,7 +34,10 @@ pub enum Reason {
     #[error("its answer acknowledges another version, or does not end")]
     Malformed,
     /// Nothing may be sent to a webhook's address.
-    #[error("nothing may be sent to its address: plain HTTP goes to this machine only, and nothing to link-local ones")]
+    #[error(
+        "nothing may be sent to its address: plain HTTP goes to the agent's own machine only, that one is named as localhost, and \
+         nothing goes to link-local addresses"
+    )]
     Address,
     /// The authority's certificate is missing.
     #[error("its ca_file cannot be read, or holds no certificate")]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use turnlock_core::Path;
-use turnlock_core::consumer::Place;
+use turnlock_core::consumer::Target;
 use turnlock_core::policy::Question;
 use turnlock_core::rotation::Rotation;
 
@@ -123,13 +123,9 @@ fn may_change_the_secret(call: &Call, rotation: &Rotation) -> Result<(), Error> 
     if allowed { Ok(()) } else { Err(Error::Denied) }
 }
 
-/// What lies on the agent's own machine is written and called with the agent's rights, which who holds a secret does not
-/// have: files, signals, and services that trust their loopback interface. Naming them takes `sudo` on the definition.
+/// What lies on the agent's own machine takes `sudo` on the definition to name.
 fn may_reach_the_agents_machine(call: &Call, rotation: &Rotation) -> Result<(), Error> {
-    let local = rotation.targets.iter().any(|target| match &target.place {
-        Place::File { .. } => true,
-        Place::Webhook { url, ca_file, .. } => !url.starts_with("https://") || ca_file.is_some(),
-    });
+    let local = rotation.targets.iter().any(Target::is_on_agents_machine);
     let question = Question {
         path: &call.request.path,
         operation: call.request.operation.into(),

@@ -31,8 +31,8 @@ takes the place of the one before. Targets are a JSON list:
   [{\"name\": \"app\", \"type\": \"webhook\", \"url\": \"https://app.example/new-key\", \"signing_key\": \"…\"},
    {\"name\": \"file\", \"type\": \"file\", \"path\": \"/run/app/key\", \"pid_file\": \"/run/app/pid\"}]
 A file takes mode (\"0600\"), signal (\"HUP\") and adopt besides, a webhook ca_file. A file, a
-ca_file and plain HTTP lie on the agent's machine: a token that names one needs `sudo` on the
-definition. A file and a pid_file lie in a folder that the agent was given, by
+ca_file and a webhook at localhost or a loopback address lie on the agent's machine: a token that
+names one needs `sudo` on the definition. A file and a pid_file lie in a folder that the agent was given, by
 `turnlock agent -target-dir=/run/app` or in the server's configuration by
 agent { target_dirs = [\"/run/app\"] }. A pid_file belongs to root, to the user of the agent or
 to that of the process.
