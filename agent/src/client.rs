@@ -61,10 +61,11 @@ impl Client {
             .connect_timeout(config.timeout.min(Duration::from_secs(10)))
             .timeout(config.timeout);
         if let Some(ca_file) = &config.ca_file {
-            let pem = std::fs::read(ca_file).map_err(ClientError::CaFile)?;
-            let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(|_| ClientError::CaFile(not_a_bundle()))?;
+            let unusable = |source| ClientError::CaFile { path: ca_file.clone(), source };
+            let pem = std::fs::read(ca_file).map_err(unusable)?;
+            let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(|_| unusable(not_a_bundle()))?;
             if roots.is_empty() {
-                return Err(ClientError::CaFile(not_a_bundle()));
+                return Err(unusable(not_a_bundle()));
             }
             builder = builder.tls_certs_only(roots);
         }

@@ -27,6 +27,8 @@ Environment:
   TURNLOCK_CACERT      PEM file with the authorities to trust
   TURNLOCK_NAMESPACE   namespace
   TURNLOCK_FORMAT      form of the output: table, json or yaml
+  TURNLOCK_CLIENT_TIMEOUT
+                       how long an answer may take: 30, 90s, 2m [60s]
   NO_COLOR             no colours
 Each is also read with VAULT_ in the place of TURNLOCK_. Flags may be written with one dash
 (-format=json).";
@@ -222,6 +224,7 @@ pub(crate) enum Command {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use clap::CommandFactory as _;
 
     use super::*;
@@ -260,5 +263,13 @@ mod tests {
         let mut found = Vec::new();
         broken(&Arguments::command(), &mut found);
         assert!(found.is_empty(), "longer than 100 characters: {found:#?}");
+    }
+
+    #[test]
+    fn the_configuration_that_the_help_shows_is_one() {
+        let server = Arguments::command().find_subcommand("server").and_then(|server| server.get_after_help().cloned());
+        let help = server.unwrap().to_string();
+        let shown = help.split_once("A configuration:\n").unwrap().1.split_once("\n\n").unwrap().0;
+        turnlock::config::Config::parse(shown).unwrap();
     }
 }

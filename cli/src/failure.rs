@@ -97,14 +97,15 @@ impl From<ClientError> for Failure {
         let exit = match error {
             ClientError::Path
             | ClientError::Address
-            | ClientError::CaFile(_)
+            | ClientError::CaFile { .. }
+            | ClientError::Timeout
             | ClientError::TokenText
             | ClientError::TokenFile { .. } => Exit::Local,
             _ => Exit::Remote,
         };
         let mut text = one_line(&error.to_string());
-        if let ClientError::CaFile(cause) = &error {
-            text = format!("{text}: {cause}");
+        if let ClientError::CaFile { source, .. } = &error {
+            text = format!("{text}: {source}");
         }
         let refused = matches!(error, ClientError::Denied { anonymous: false, .. });
         Self { text, hint: error.hint().map(Cow::Borrowed), exit, silent: false, refused }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::fstat;
-use turnlock_core::Protected;
+use turnlock_core::{Protected, ttl};
 use zeroize::Zeroizing;
 
 use super::ClientError;
@@ -48,10 +48,10 @@ impl ClientConfig {
     }
 
     /// Reads `TURNLOCK_ADDR`, `TURNLOCK_TOKEN`, `TURNLOCK_CACERT`, `TURNLOCK_NAMESPACE` and
-    /// `TURNLOCK_CLIENT_TIMEOUT` (seconds) through `lookup`, each with the `VAULT_` name after it. Without a token
-    /// there, takes it from `~/.turnlock-token`, else `~/.vault-token`.
+    /// `TURNLOCK_CLIENT_TIMEOUT` (seconds, or with a unit) through `lookup`, each with the `VAULT_` name after it. Without
+    /// a token there, takes it from `~/.turnlock-token`, else `~/.vault-token`.
     ///
-    /// Errors: [`ClientError::TokenFile`] for a token file that others can read or that is not ours.
+    /// Errors: [`ClientError::Timeout`]; [`ClientError::TokenFile`] for a token file that others can read or that is not ours.
     pub fn from_env_like(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ClientError> {
         let either = |name: &str| {
             let own = lookup(&format!("TURNLOCK_{name}")).filter(|value| !value.is_empty());
@@ -60,8 +60,9 @@ impl ClientConfig {
         let mut config = Self::new(either("ADDR").unwrap_or_else(|| "https://127.0.0.1:8200".to_owned()));
         config.namespace = either("NAMESPACE");
         config.ca_file = either("CACERT").map(PathBuf::from);
-        if let Some(seconds) = either("CLIENT_TIMEOUT").and_then(|text| text.trim_end_matches('s').parse().ok()) {
-            config.timeout = Duration::from_secs(seconds);
+        if let Some(text) = either("CLIENT_TIMEOUT") {
+            let timeout = ttl::parse(&text).ok().filter(|timeout| *timeout >= Duration::from_secs(1));
+            config.timeout = timeout.ok_or(ClientError::Timeout)?;
         }
         config.token = match either("TOKEN") {
             Some(token) => Some(Protected::from(token)),

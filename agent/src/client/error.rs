@@ -77,8 +77,17 @@ pub enum ClientError {
     #[error("server address is not https://…, http://… or unix:///…")]
     Address,
     /// The file with the certificate authorities.
-    #[error("file with the certificate authority cannot be used")]
-    CaFile(#[source] std::io::Error),
+    #[error("the certificate authority in {} cannot be used", path.display())]
+    CaFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A variable of the environment that says nothing.
+    #[error("TURNLOCK_CLIENT_TIMEOUT or VAULT_CLIENT_TIMEOUT is no duration, as in 30 or 90s, of at least a second")]
+    Timeout,
     /// A token with characters that no header can carry.
     #[error("token holds characters that no token has")]
     TokenText,
@@ -118,6 +127,9 @@ impl ClientError {
                 503 if errors.iter().any(|line| line.contains("sealed")) => {
                     Some("unseal it with `turnlock operator unseal`; a new server needs `turnlock operator init` first")
                 }
+                400 if errors.iter().any(|line| line.starts_with("namespaces are not supported")) => {
+                    Some("unset TURNLOCK_NAMESPACE and VAULT_NAMESPACE, and leave -namespace out")
+                }
                 400 if errors.iter().any(|line| line.contains("is not initialized")) => {
                     Some("initialize it with `turnlock operator init`")
                 }
@@ -134,10 +146,10 @@ impl ClientError {
             Self::Malformed { .. } => Some("check that TURNLOCK_ADDR names the server itself"),
             Self::Path => Some("write paths without a dot segment and without a doubled slash"),
             Self::Address => Some("set TURNLOCK_ADDR, for example to https://127.0.0.1:8200"),
-            Self::CaFile(_) => Some("TURNLOCK_CACERT names a PEM file with at least one certificate"),
+            Self::CaFile { .. } => Some("TURNLOCK_CACERT names a PEM file with at least one certificate"),
             Self::TokenText => Some("set TURNLOCK_TOKEN again, without quotes and line breaks"),
             Self::TokenFile { .. } => Some("make it your own with mode 0600, or delete it and log in again"),
-            Self::TooLarge { .. } => None,
+            Self::TooLarge { .. } | Self::Timeout => None,
         }
     }
 

@@ -8,7 +8,8 @@ pub(super) struct Handshake {
     pub(super) hint: &'static str,
 }
 
-const AUTHORITY: &str = "name the authority that signed the server's certificate with TURNLOCK_CACERT";
+const AUTHORITY: &str = "name the authority that signed the server's certificate with TURNLOCK_CACERT; certificates are always \
+     checked, whatever VAULT_SKIP_VERIFY says";
 
 /// The words for `error`.
 pub(super) fn explain(error: &Error) -> Handshake {

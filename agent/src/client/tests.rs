@@ -197,6 +197,20 @@ async fn a_certificate_is_trusted_through_its_file_and_not_without() {
 }
 
 #[test]
+fn a_timeout_is_a_duration_as_elsewhere_and_nothing_else_is_passed_over() {
+    let timeout = |text: &'static str| {
+        ClientConfig::from_env_like(|name| (name == "VAULT_CLIENT_TIMEOUT").then(|| text.to_owned()))
+            .map(|config| config.timeout.as_secs())
+    };
+    for (text, seconds) in [("30", 30), ("90s", 90), ("1m30s", 90), ("", 60)] {
+        assert_eq!(timeout(text).unwrap(), seconds, "{text}");
+    }
+    for text in ["soon", "0", "-1"] {
+        assert!(matches!(timeout(text), Err(ClientError::Timeout)), "{text}");
+    }
+}
+
+#[test]
 fn own_variables_win_over_those_of_vault_and_empty_ones_do_not_count() {
     let config = ClientConfig::from_env_like(|name| match name {
         "VAULT_ADDR" => Some("http://127.0.0.1:1".to_owned()),

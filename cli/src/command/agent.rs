@@ -42,7 +42,7 @@ stood. Between runs it rests until the next one is due, and for 30 seconds at mo
 take until it learns of a run by hand or of a change.")]
 pub(crate) struct AgentArgs {
     /// Work also on rotations of this pool
-    #[arg(long, value_name = "NAME", default_value = "")]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pool: String,
     /// Name under which attempts are claimed [default: host name and process id]
     #[arg(long, value_name = "NAME")]

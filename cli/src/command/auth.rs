@@ -21,10 +21,11 @@ pub(crate) struct AuthArgs {
 enum Verb {
     /// Mount a way to log in
     #[command(
+        mut_arg("version", |kv| kv.hide(true)),
         after_help = "Examples:\n  turnlock auth enable userpass\n  turnlock auth enable -path=workloads approle"
     )]
     Enable {
-        /// Which: userpass, approle, …
+        /// Which: userpass or approle
         #[arg(value_name = "TYPE")]
         kind: String,
         /// Where; named like the method otherwise
@@ -53,7 +54,7 @@ enum Verb {
         detailed: bool,
     },
     /// Change settings of a way to log in
-    #[command(after_help = "Examples:\n  turnlock auth tune -default-lease-ttl=30m approle")]
+    #[command(mut_arg("version", |kv| kv.hide(true)), after_help = "Examples:\n  turnlock auth tune -default-lease-ttl=30m approle")]
     Tune {
         /// The mount
         path: String,

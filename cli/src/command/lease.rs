@@ -20,7 +20,7 @@ pub(crate) struct LeaseArgs {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// Prolong a lease
-    #[command(after_help = "Examples:\n  turnlock lease renew -increment=1h database/creds/app/2f6a…")]
+    #[command(after_help = "Examples:\n  turnlock lease renew -increment=1h auth/approle/login/2f6a…")]
     Renew {
         /// The lease
         lease_id: String,
@@ -30,7 +30,7 @@ enum Verb {
     },
     /// End a lease, or all below a prefix
     #[command(
-        after_help = "Examples:\n  turnlock lease revoke database/creds/app/2f6a…\n  turnlock lease revoke -prefix database/creds/app"
+        after_help = "Examples:\n  turnlock lease revoke auth/approle/login/2f6a…\n  turnlock lease revoke -prefix auth/approle/login"
     )]
     Revoke {
         /// The lease, or the prefix
@@ -46,7 +46,7 @@ enum Verb {
         sync: bool,
     },
     /// Show a lease
-    #[command(after_help = "Examples:\n  turnlock lease lookup database/creds/app/2f6a…")]
+    #[command(after_help = "Examples:\n  turnlock lease lookup auth/approle/login/2f6a…")]
     Lookup {
         /// The lease
         lease_id: String,

@@ -36,7 +36,7 @@ pub(crate) struct LoginArgs {
     #[arg(long)]
     path: Option<String>,
     /// Do not keep the token
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = clap::ArgAction::Set)]
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "true|false", hide_possible_values = true, default_missing_value = "true", default_value = "false", action = clap::ArgAction::Set)]
     no_store: bool,
     /// Print the token and nothing else; it is not kept
     #[arg(long)]

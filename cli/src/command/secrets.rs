@@ -20,10 +20,11 @@ pub(crate) struct SecretsArgs {
 enum Verb {
     /// Mount an engine
     #[command(
+        mut_arg("token_type", |login| login.hide(true)),
         after_help = "Examples:\n  turnlock secrets enable -version=2 -path=secret kv\n  turnlock secrets enable kv-v2"
     )]
     Enable {
-        /// Which engine: kv, kv-v2, …
+        /// Which engine: kv, or kv-v2 for one with versions
         #[arg(value_name = "TYPE")]
         kind: String,
         /// Where; named like the engine otherwise
@@ -52,7 +53,7 @@ enum Verb {
         detailed: bool,
     },
     /// Change settings of a mount
-    #[command(after_help = "Examples:\n  turnlock secrets tune -max-lease-ttl=72h secret")]
+    #[command(mut_arg("token_type", |login| login.hide(true)), after_help = "Examples:\n  turnlock secrets tune -max-lease-ttl=72h secret")]
     Tune {
         /// The mount
         path: String,

@@ -41,7 +41,10 @@ A configuration:
   storage \"sled\"  { path = \"/var/lib/turnlock\" }
   listener \"tcp\"  { tls_cert_file = \"/etc/turnlock/tls.crt\" tls_key_file = \"/etc/turnlock/tls.key\" }
   audit \"file\"    { path = \"/var/log/turnlock/audit.log\" }
-  agent           { target_dirs = [\"/run/app\"] }    where rotations may replace files
+  agent           { target_dirs = [\"/run/app\"] }    # where rotations may replace files
+
+TURNLOCK_LOG_LEVEL, TURNLOCK_API_ADDR and TURNLOCK_DISABLE_MLOCK, also with VAULT_ in the place of
+TURNLOCK_, go before the configuration.
 
 Signals: HUP reads certificates again and reopens the audit file; TERM and INT end in order.")]
 pub(crate) struct ServerArgs {
@@ -140,7 +143,8 @@ impl ServerArgs {
             );
         }
         if self.dev {
-            open_for_development(&process, self.dev_root_token_id).await?;
+            let named = self.dev_root_token_id.or_else(|| environment("VAULT_DEV_ROOT_TOKEN_ID"));
+            open_for_development(&process, named).await?;
         }
         if let Some(next) = next_step(&process).await? {
             tracing::warn!("{next}");

@@ -45,7 +45,7 @@ enum Verb {
     },
     /// End a token and everything that it created
     #[command(
-        after_help = "Examples:\n  turnlock token revoke -self\n  turnlock token revoke - < token\n  turnlock token revoke -accessor 0H3f…"
+        after_help = "Examples:\n  turnlock token revoke -self\n  turnlock token revoke - < token\n  turnlock token revoke -accessor 0H3f…\n  turnlock token revoke -mode=path auth/approle/login"
     )]
     Revoke {
         #[command(flatten)]
@@ -53,8 +53,8 @@ enum Verb {
         /// End the own token
         #[arg(long = "self", conflicts_with_all = ["token", "accessor"])]
         own: bool,
-        /// self is the token alone, orphan also keeps its children, path is a prefix of logins
-        #[arg(long, value_parser = ["orphan", "path"])]
+        /// orphan: what it created lives on; path: the argument is a path of logins, such as auth/approle/, and their tokens end
+        #[arg(long, value_parser = ["orphan", "path"], hide_possible_values = true)]
         mode: Option<String>,
     },
     /// Show what the token may do at paths
@@ -121,13 +121,13 @@ struct CreateArgs {
     #[arg(long, value_name = "NUMBER")]
     use_limit: Option<u64>,
     /// Lives on when its parent ends
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = clap::ArgAction::Set)]
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "true|false", hide_possible_values = true, default_missing_value = "true", default_value = "false", action = clap::ArgAction::Set)]
     orphan: bool,
     /// Without the policy `default`
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = clap::ArgAction::Set)]
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "true|false", hide_possible_values = true, default_missing_value = "true", default_value = "false", action = clap::ArgAction::Set)]
     no_default_policy: bool,
     /// Whether it can be renewed
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", action = clap::ArgAction::Set)]
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "true|false", hide_possible_values = true, default_missing_value = "true", default_value = "true", action = clap::ArgAction::Set)]
     renewable: bool,
     /// service or batch
     #[arg(long = "type", value_name = "TYPE", value_parser = ["service", "batch"])]

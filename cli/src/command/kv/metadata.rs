@@ -52,7 +52,7 @@ struct Settings {
     /// Path of the secret
     path: String,
     /// Refuse writes without -cas
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "true|false", hide_possible_values = true, default_missing_value = "true")]
     cas_required: Option<bool>,
     /// How many versions are kept; 0 for the mount's number
     #[arg(long, value_name = "NUMBER")]

@@ -22,7 +22,7 @@ and it is tried again and again; failed, when no other try mends it: `turnlock r
 what to do; paused. All but the name is shown to who may also read rotation/history/SECRET.")]
 pub(super) struct ListArgs {
     /// Only below this folder
-    #[arg(default_value = "")]
+    #[arg(default_value = "", hide_default_value = true)]
     folder: String,
     /// In JSON and YAML not only the names
     #[arg(long)]

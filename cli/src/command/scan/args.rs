@@ -219,7 +219,7 @@ pub(super) enum Source {
     /// The hook is `exec turnlock scan pre-push "$@"`. Only that is scanned which the remote is not known to have.
     PrePush {
         /// Name of the remote.
-        #[arg(default_value = "")]
+        #[arg(default_value = "", hide_default_value = true)]
         remote: String,
         /// Its address, which git gives to the hook too.
         #[arg(hide = true)]

@@ -22,7 +22,7 @@ pub(super) struct IgnoreArgs {
     names: Vec<String>,
 
     /// Why they are no leaks, for whoever reads the file.
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
 
     /// The last day on which they are ignored.
