@@ -1,6 +1,7 @@
 //! Who gets a secret: targets that are pushed to.
 
 pub mod address;
+mod form;
 
 use std::fmt;
 
@@ -62,7 +63,7 @@ const SIGNING_KEY: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{member} {demand}")]
 pub struct Fault {
-    /// Which member.
+    /// Which member; empty when it is the target as a whole.
     pub member: &'static str,
     /// What it must be.
     pub demand: &'static str,

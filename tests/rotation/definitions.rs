@@ -10,16 +10,17 @@ async fn a_definition_that_can_work_on_no_machine_is_refused_by_its_member() {
     let instance = serving(std::path::Path::new("/nowhere")).await;
     let hook = |url| json!({"name": "a", "type": "webhook", "url": url, "signing_key": "tlk_signing_key_made_up"});
     for (target, said) in [
-        (json!({"name": "a", "type": "file", "path": "/run/../etc/tlk_canary_path"}), "target 1: path must be"),
-        (json!({"name": "a", "type": "file", "path": "run/tlk_canary_path"}), "target 1: path must be"),
-        (json!({"name": "a", "type": "file", "path": "/run/tlk_canary_path\n"}), "target 1: path must be"),
-        (json!({"name": "a\u{1b}", "type": "file", "path": "/run/key"}), "target 1: name must be"),
-        (json!({"name": "a", "type": "file", "path": "/run/key", "signal": "HUP"}), "target 1: signal needs"),
-        (hook("https://tlk_canary_user:word@app.test/"), "target 1: url must hold no user"),
-        (hook("https://app.test:70000/tlk_canary_path"), "target 1: url must have a port"),
-        (hook("https:///?tlk_canary_query"), "target 1: url must"),
-        (hook("http://app.test/tlk_canary_path"), "target 1: url must start with https:// unless"),
-        (hook("https://169.254.169.254/tlk_canary_path"), "target 1: url must not lead to a link-local"),
+        (json!({"name": "a", "type": "file", "path": "/run/../etc/tlk_canary_path"}), "targets[0].path: must be"),
+        (json!({"name": "a", "type": "file", "tlk_canary": 1}), "targets[0]: must have no members but those of a file"),
+        (json!({"name": "a", "type": "file", "path": "run/tlk_canary_path"}), "targets[0].path: must be"),
+        (json!({"name": "a", "type": "file", "path": "/run/tlk_canary_path\n"}), "targets[0].path: must be"),
+        (json!({"name": "a\u{1b}", "type": "file", "path": "/run/key"}), "targets[0].name: must be"),
+        (json!({"name": "a", "type": "file", "path": "/run/key", "signal": "HUP"}), "targets[0].signal: needs"),
+        (hook("https://tlk_canary_user:word@app.test/"), "targets[0].url: must hold no user"),
+        (hook("https://app.test:70000/tlk_canary_path"), "targets[0].url: must have a port"),
+        (hook("https:///?tlk_canary_query"), "targets[0].url: must"),
+        (hook("http://app.test/tlk_canary_path"), "targets[0].url: must start with https:// unless"),
+        (hook("https://169.254.169.254/tlk_canary_path"), "targets[0].url: must not lead to a link-local"),
     ] {
         let definition = json!({"field": "key", "targets": [target]});
         let (status, answer) = instance.as_root().put(&format!("rotation/definitions/{SECRET}"), definition).await;
@@ -74,6 +75,10 @@ async fn changing_a_rotation_takes_the_rights_to_all_that_stays() {
     let holder = instance.api(&text(&made["auth"]["client_token"]));
     let put = async |body: Value| holder.put(&format!("rotation/definitions/{SECRET}"), body).await.0;
     assert_eq!(put(json!({"rotator": {"type": "generate", "prefix": "* * * * * root "}})).await, 403);
+    let words = ["rotate", "set", SECRET, "-targets", r#"{"name": "app", "type": "file", "path": "/nowhere/key"}"#];
+    let refused = instance.command(holder.token()).args(words).output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("`sudo` there besides, because targets[0] lies on the agent's machine"), "{said}");
     assert_eq!(put(json!({"targets": []})).await, 200);
     assert_eq!(put(json!({"rotator": {"type": "generate", "prefix": "app_"}})).await, 200);
 }

@@ -36,10 +36,11 @@ Examples:
 The agent's token needs `update` on rotation/claim and rotation/report/*, and the policy `default`,
 with which it is renewed when half of its life is gone. Once it has reached its longest life, the
 agent logs in again; without -role-id it reads the token again from where it came, and says in its
-log until when there must be another. An agent that is stopped
-in the middle of an attempt loses its claim after 30 seconds; another one then goes on where it
-stood. Between runs it rests until the next one is due, and for 30 seconds at most: so long may it
-take until it learns of a run by hand or of a change.")]
+log until when there must be another.
+
+An agent that is stopped in the middle of an attempt loses its claim after 30 seconds; another one
+then goes on where it stood. Between runs it rests until the next one is due, and for 30 seconds at
+most: so long may it take until it learns of a run by hand or of a change.")]
 pub(crate) struct AgentArgs {
     /// Work also on rotations of this pool
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]

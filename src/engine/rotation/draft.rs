@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use turnlock_core::Path;
 use turnlock_core::consumer::Target;
 use turnlock_core::rotation::{Rotation, Rotator, Timing};
@@ -86,9 +87,8 @@ impl Draft {
             }
         }
         rotation.schedule = timing(rotation.schedule.take(), fields.string("schedule")?, fields.string("zone")?)?;
-        if let Some(targets) = fields.typed::<Vec<Target>>("targets")? {
-            check_targets(&targets)?;
-            rotation.targets = targets;
+        if let Some(list) = fields.raw("targets").filter(|list| *list != "null") {
+            rotation.targets = targets(list)?;
         }
         if let Some(grace) = fields.duration("grace")? {
             rotation.grace_seconds = grace.as_secs();
@@ -171,18 +171,22 @@ fn name_of(what: &'static str, name: String) -> Result<String, Error> {
     }
 }
 
-fn check_targets(targets: &[Target]) -> Result<(), Error> {
-    if targets.len() > MAX_TARGETS {
+/// The targets of a JSON list, which holds signing keys and is therefore read where it stands.
+fn targets(list: &str) -> Result<Vec<Target>, Error> {
+    let list: Vec<&RawValue> =
+        serde_json::from_str(list).map_err(|_| Error::invalid("targets must be a list of objects"))?;
+    if list.len() > MAX_TARGETS {
         return Err(Error::invalid(format!("a rotation has at most {MAX_TARGETS} targets")));
     }
-    for (index, target) in targets.iter().enumerate() {
-        let twice = targets.iter().take(index).any(|other| other.name == target.name);
-        if twice {
-            return Err(Error::invalid(format!("target {}: another one has the same name", index + 1)));
+    let mut targets: Vec<Target> = Vec::with_capacity(list.len());
+    for (index, json) in list.iter().enumerate() {
+        let target = Target::parse(json.get()).map_err(|fault| Error::invalid(fault.at(index)))?;
+        if let Some(first) = targets.iter().position(|other| other.name == target.name) {
+            return Err(Error::invalid(format!("targets[{index}].name: must not be that of targets[{first}]")));
         }
-        target.check().map_err(|fault| Error::invalid(format!("target {}: {fault}", index + 1)))?;
+        targets.push(target);
     }
-    Ok(())
+    Ok(targets)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! `turnlock rotate set`: defines a rotation, or changes what of it is named.
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
-use turnlock_agent::Client;
+use serde_json::json;
+use serde_json::value::RawValue;
+use turnlock_agent::{Client, ClientError};
 use turnlock_core::consumer::Target;
 use zeroize::Zeroizing;
 
@@ -32,14 +33,18 @@ takes the place of the one before. Targets are a JSON list:
    {\"name\": \"file\", \"type\": \"file\", \"path\": \"/run/app/key\", \"pid_file\": \"/run/app/pid\"}]
 A file takes mode (\"0600\"), signal (\"HUP\") and adopt besides, a webhook ca_file. A file, a
 ca_file and a webhook at localhost or a loopback address lie on the agent's machine: a token that
-names one needs `sudo` on the definition. A file and a pid_file lie in a folder that the agent was given, by
-`turnlock agent -target-dir=/run/app` or in the server's configuration by
+names one needs `sudo` on rotation/definitions/SECRET. A file and a pid_file lie in a folder that
+the agent was given, by `turnlock agent -target-dir=/run/app` or in the server's configuration by
 agent { target_dirs = [\"/run/app\"] }. A pid_file belongs to root, to the user of the agent or
 to that of the process.
 
+Beside a file NAME lies an empty one, .NAME.turnlock: by it turnlock knows the file for its own. One
+without it is somebody else's and not replaced unless adopt is true, so do not tidy it away. For a
+moment there is a .NAME.turnlock-new too, the value on its way.
+
 Before a version is made, every target is looked at: a folder that is missing, a webhook that
-does not answer (it is asked with OPTIONS) or a reader that does not run stops the attempt, which
-has changed nothing then and is tried again.")]
+does not answer (it is asked with OPTIONS) or a reader that does not run holds the attempt up, which
+has changed nothing then and is tried again for as long as it takes.")]
 pub(super) struct SetArgs {
     #[command(flatten)]
     name: Name,
@@ -75,6 +80,14 @@ pub(super) struct SetArgs {
     pool: Option<String>,
 }
 
+/// Targets as they were written.
+#[derive(Default)]
+struct Listed<'a> {
+    list: Vec<&'a RawValue>,
+    /// The first that lies on the agent's machine.
+    local: Option<usize>,
+}
+
 /// What the server says of the definition.
 #[derive(serde::Deserialize)]
 struct Defined {
@@ -87,19 +100,26 @@ struct Defined {
 
 impl SetArgs {
     pub(super) async fn run(self, client: &Client, output: &Output) -> Result<(), Failure> {
-        let targets = match &self.targets {
-            None => self.no_targets.then(|| json!([])),
-            Some(text) => Some(targets(&read(text)?)?),
+        let text = self.targets.as_deref().map(read).transpose()?;
+        let targets = match &text {
+            None => self.no_targets.then(Listed::default),
+            Some(text) => Some(targets(text)?),
         };
         let schedule = if self.no_schedule { Some(String::new()) } else { self.schedule };
         let rotator = (self.length.is_some() || self.prefix.is_some())
             .then(|| json!({"type": "generate", "length": self.length, "prefix": self.prefix}));
         let body = json!({
             "field": self.field, "schedule": schedule, "zone": self.zone, "grace": self.grace, "pool": self.pool,
-            "targets": targets, "rotator": rotator,
+            "targets": targets.as_ref().map(|targets| &targets.list), "rotator": rotator,
         });
         let name = trimmed(&self.name.name);
-        let reply = found(client.write(&format!("rotation/definitions/{name}"), &body).await, name)?;
+        let reply = client.write(&format!("rotation/definitions/{name}"), &body).await;
+        let reply = match reply {
+            Err(error @ ClientError::Denied { anonymous: false, .. }) => {
+                return Err(Failure::from(error).hint(rights(name, targets.as_ref())));
+            }
+            reply => found(reply, name)?,
+        };
         output.done(&reply, &reply.data_as::<Defined>()?.told(name))
     }
 }
@@ -133,56 +153,70 @@ fn read(text: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     }
 }
 
-/// The list that `json` is, with each target looked at, so that what is wrong is told by its number. A single target is a
-/// list of one.
-fn targets(json: &[u8]) -> Result<Value, Failure> {
+/// The list that `json` is, checked, so that what is wrong is told by its place before anything is sent. A single target is a list of
+/// one.
+fn targets(json: &[u8]) -> Result<Listed<'_>, Failure> {
     // The parser's own words would repeat what was written, signing keys included.
     let wrong = |what: String| Failure::local(format!("-targets: {what}")).hint(FORM);
-    let value: Value = serde_json::from_slice(json)
+    let whole: &RawValue = serde_json::from_slice(json)
         .map_err(|error| wrong(format!("not JSON (line {}, column {})", error.line(), error.column())))?;
-    let list = match value {
-        Value::Array(list) => list,
-        Value::Object(one) => vec![Value::Object(one)],
+    let list = match whole.get() {
+        list if list.starts_with('[') => serde_json::from_str(list).map_err(|_| wrong("not a JSON list".to_owned()))?,
+        one if one.starts_with('{') => vec![whole],
         _ => return Err(wrong("not a JSON list".to_owned())),
     };
+    let mut local = None;
     for (index, target) in list.iter().enumerate() {
-        let number = index + 1;
-        let parsed: Target = serde_json::from_value(target.clone()).map_err(|_| {
-            wrong(format!(
-                "target {number} has not the members of one: name and type; then for a webhook url, signing_key and perhaps \
-                 ca_file, for a file path and perhaps mode, pid_file, signal, adopt"
-            ))
-        })?;
-        parsed.check().map_err(|fault| wrong(format!("target {number}: {fault}")))?;
+        let target = Target::parse(target.get()).map_err(|fault| wrong(fault.at(index)))?;
+        local = local.or(target.is_on_agents_machine().then_some(index));
     }
-    Ok(Value::Array(list))
+    Ok(Listed { list, local })
+}
+
+/// What a refused definition may have lacked: the server tells nobody which right it was.
+fn rights(name: &str, targets: Option<&Listed<'_>>) -> String {
+    let which = match targets.map(|targets| targets.local) {
+        Some(Some(index)) => {
+            format!(", and `sudo` there besides, because targets[{index}] lies on the agent's machine")
+        }
+        Some(None) => String::new(),
+        None => ", and `sudo` there besides if one of its targets lies on the agent's machine".to_owned(),
+    };
+    format!(
+        "this takes `read` and `update` on the secret itself, `create` or `update` on rotation/definitions/{name}{which}"
+    )
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::targets;
+    use super::{rights, targets};
 
     #[test]
     fn what_is_wrong_with_targets_is_told_by_place_and_never_repeated() {
         for (json, said) in [
             ("@x", "not JSON (line 1, column 1)"),
             ("\"tlk_canary_targets\"", "not a JSON list"),
-            ("[{\"name\": \"a\", \"type\": \"file\"}]", "target 1 has not the members"),
+            ("[{\"name\": \"a\", \"type\": \"file\"}]", "targets[0].path: must be there"),
             (
                 "[{\"name\": \"a\", \"type\": \"webhook\", \"url\": \"https://a\", \"signing_key\": [\"tlk_canary_key\"]}]",
-                "target 1 has",
+                "targets[0].signing_key: must be text",
             ),
             (
                 "{\"name\": \"a\", \"type\": \"file\", \"path\": \"tlk_canary/..\"}",
-                "target 1: path must be an absolute path",
+                "targets[0].path: must be an absolute path",
             ),
         ] {
-            let lines = targets(json.as_bytes()).unwrap_err().lines();
+            let lines = targets(json.as_bytes()).err().unwrap().lines();
             assert!(lines.contains(said) && lines.contains("\"type\": \"file\""), "{lines}");
             assert!(!lines.contains("canary"), "{lines}");
         }
         let one = targets(br#"{"name": "a", "type": "file", "path": "/run/key"}"#).unwrap();
-        assert_eq!(one.as_array().map(Vec::len), Some(1));
+        assert_eq!((one.list.len(), one.local), (1, Some(0)));
+        let elsewhere =
+            br#"[{"name": "a", "type": "webhook", "url": "https://a.test", "signing_key": "tlk_canary_key_1"}]"#;
+        let elsewhere = targets(elsewhere).unwrap();
+        assert!(!rights("secret/app", Some(&elsewhere)).contains("sudo"));
+        assert!(rights("secret/app", Some(&one)).contains("sudo") && rights("secret/app", None).contains("sudo"));
     }
 }
