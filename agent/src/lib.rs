@@ -8,6 +8,8 @@
 //! - [`due`]: claims due attempts of rotations and drives them step by step
 //! - [`token`]: keeps the token alive that this takes
 
+#[cfg(test)]
+mod certified;
 pub mod client;
 mod drive;
 pub mod due;

@@ -10,6 +10,7 @@ use http::{Request, StatusCode};
 use turnlock_core::Protected;
 
 use super::{Call, Client, ClientConfig, ClientError};
+use crate::certified::Certified;
 
 fn answering(status: u16, body: &'static str) -> Client {
     let status = StatusCode::from_u16(status).unwrap();
@@ -130,19 +131,13 @@ async fn speaks_over_tcp_and_says_when_nobody_listens() {
 /// Each of the two has a hint that names the other scheme.
 #[tokio::test]
 async fn the_wrong_scheme_for_a_port_is_told() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config = rustls::ServerConfig::builder().with_no_client_auth();
-    let config = config.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut config = ClientConfig::new(format!("http://{}", listener.local_addr().unwrap()));
+    let service = Certified::listen().await;
+    let mut config = ClientConfig::new(service.address.replace("https:", "http:"));
     let server = tokio::spawn(async move {
-        assert!(acceptor.accept(listener.accept().await.unwrap().0).await.is_err());
+        assert!(service.accept().await.is_err());
         // And one that only closes, as others do.
-        drop(listener.accept().await.unwrap());
-        let (mut clear, _) = listener.accept().await.unwrap();
+        drop(service.connection().await);
+        let mut clear = service.connection().await;
         tokio::io::AsyncWriteExt::write_all(&mut clear, b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
     });
     for _ in 0..2 {
@@ -172,23 +167,16 @@ async fn speaks_over_a_unix_socket() {
 
 #[tokio::test]
 async fn a_certificate_is_trusted_through_its_file_and_not_without() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config = rustls::ServerConfig::builder().with_no_client_auth();
-    let config = config.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut config = ClientConfig::new(format!("https://{}", listener.local_addr().unwrap()));
+    let service = Certified::listen().await;
+    let (mut config, pem) = (ClientConfig::new(&service.address), service.pem.clone());
     config.retries = 0;
     let server = tokio::spawn(async move {
-        assert!(acceptor.accept(listener.accept().await.unwrap().0).await.is_err());
-        let stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
-        answer(stream, echo()).await;
+        assert!(service.accept().await.is_err());
+        answer(service.accept().await.unwrap(), echo()).await;
     });
     let folder = tempfile::tempdir().unwrap();
     let ca_file = folder.path().join("ca.pem");
-    std::fs::write(&ca_file, made.cert.pem()).unwrap();
+    std::fs::write(&ca_file, pem).unwrap();
     let trusting = ClientConfig { ca_file: Some(ca_file), ..ClientConfig::new(&config.address) };
     let distrust = Client::new(config).unwrap().read("secret/a").await;
     assert!(matches!(distrust, Err(ClientError::Tls { .. })), "{distrust:?}");

@@ -183,6 +183,7 @@ mod tests {
 
     use super::super::{Payload, PushError};
     use super::{Webhook, allowed_addresses, sign, verify};
+    use crate::certified::Certified;
 
     const KEY: &[u8] = b"tlk_canary_signing_key";
 
@@ -259,15 +260,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_that_cannot_prove_who_it_is_is_told_from_one_that_is_not_there() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let config = rustls::ServerConfig::builder().with_no_client_auth();
-        let config = config.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
-        let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("https://{}/hook", listener.local_addr().unwrap());
-        let serving = tokio::spawn(async move { acceptor.accept(listener.accept().await.unwrap().0).await.is_err() });
+        let service = Certified::listen().await;
+        let url = format!("{}/hook", service.address);
+        let serving = tokio::spawn(async move { service.accept().await.is_err() });
         let found = Webhook { url: &url, signing_key: KEY, ca_file: None }.reach().await;
         assert!(matches!(found, Err(PushError::Certificate(_))), "{found:?}");
         assert!(serving.await.unwrap());
