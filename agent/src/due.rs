@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use turnlock_core::rotation::{Attempt, Rotation};
 use zeroize::Zeroizing;
 
@@ -80,21 +79,12 @@ impl Agent {
     /// Claims and drives attempts until the future is dropped. An error is logged and tried again later: an agent that
     /// gives up would stop every rotation.
     pub async fn run(&self) {
-        self.run_until(None).await;
-    }
-
-    /// The same for about `life`: what was claimed by then is driven to where it waits.
-    pub async fn run_for(&self, life: Duration) {
-        self.run_until(Some(Instant::now() + life)).await;
-    }
-
-    async fn run_until(&self, end: Option<Instant>) {
         let mut changes = self.changes.clone();
         let longest = if changes.is_some() { LONGEST_REST_IF_WOKEN } else { LONGEST_REST };
         let mut pause = PAUSE.0;
         let mut drives = Drives::default();
         let mut driven = Ok(());
-        while end.is_none_or(|end| Instant::now() < end) {
+        loop {
             // What changes from here on is seen by the next claim, or wakes.
             if let Some(changes) = &mut changes {
                 changes.borrow_and_update();
@@ -125,17 +115,11 @@ impl Agent {
                     now
                 }
             };
-            let rested = Instant::now() + rest;
             tokio::select! {
-                () = tokio::time::sleep_until(end.map_or(rested, |end| end.min(rested))) => {}
+                () = tokio::time::sleep(rest) => {}
                 // One that has its turn would itself wake, a moment before it ends.
                 () = changed(&mut changes), if !in_turn => {}
                 Some(ended) = drives.ended() => driven = ended,
-            }
-        }
-        while let Some(ended) = drives.ended().await {
-            if let Err(error) = ended {
-                self.warn(&error);
             }
         }
     }

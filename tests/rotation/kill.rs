@@ -33,6 +33,18 @@ async fn an_attempt_survives_kill_9_at_any_step_and_makes_one_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rotations_go_on_once_a_sealed_server_is_open_again() {
+    let instance = serving(std::path::Path::new("/nowhere")).await;
+    define(&instance, json!([])).await;
+    for _ in 0..2 {
+        run(&instance).await;
+        attempt(&instance, "success", |row| row["state"] == "succeeded").await;
+        assert_eq!(instance.as_root().put("sys/seal", json!({})).await.0, 204);
+        instance.unseal().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_else_goes_by_the_name_of_the_agent_in_the_server() {
     let instance = serving(std::path::Path::new("/nowhere")).await;
     let (status, answer) = instance.as_root().put("rotation/claim", json!({"agent": "embedded"})).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use turnlock::barrier::seal::SealKind;
 use turnlock::clock::SystemClock;
 use turnlock::config::{Bind, Config, Overrides, WithoutEffect};
@@ -29,6 +30,9 @@ use crate::output::note;
 
 /// Life of the embedded agent's token; it gets a new one after half of it.
 const AGENT_TOKEN: Duration = Duration::from_secs(3600);
+
+/// Pause between two looks whether the server is open.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Arguments of `turnlock server`.
 #[derive(Debug, clap::Args)]
@@ -204,24 +208,50 @@ async fn next_step(process: &Process) -> Result<Option<&'static str>, Failure> {
     }))
 }
 
-/// Works on rotations whenever the server is open, with a token that ends by itself.
+/// Works on rotations whenever the server is open, with tokens that end by themselves.
 async fn embedded_agent(server: Arc<Server>, client: Client, folders: Folders) {
+    let (clients, newest) = watch::channel(client.clone());
+    let agent = Agent::new(client, "embedded", "").through(newest).writing_into(folders);
+    let agent = agent.woken_by(server.rotations.subscribe());
+    loop {
+        new_token(&server, &clients).await;
+        let renewing = async {
+            loop {
+                tokio::time::sleep(AGENT_TOKEN / 2).await;
+                new_token(&server, &clients).await;
+            }
+        };
+        // What it was at when the server was sealed, it takes up again.
+        tokio::select! {
+            () = agent.run() => {}
+            () = renewing => {}
+            () = sealed(&server) => {}
+        }
+    }
+}
+
+/// Waits until the server is sealed.
+async fn sealed(server: &Server) {
+    while server.parts().is_ok() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Gives the agent another token, as soon as the server is open.
+async fn new_token(server: &Server, clients: &watch::Sender<Client>) {
     loop {
         if let Ok(parts) = server.parts() {
             match parts.tokens.issue_agent(&parts, AGENT_TOKEN).await {
                 Ok(token) => {
-                    drop(parts);
-                    let agent = Agent::new(client.clone().with_token(token), "embedded", "");
-                    let agent = agent.writing_into(folders.clone()).woken_by(server.rotations.subscribe());
-                    agent.run_for(AGENT_TOKEN / 2).await;
-                    continue;
+                    clients.send_modify(|client| *client = client.clone().with_token(token));
+                    return;
                 }
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "the embedded agent got no token")
                 }
             }
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -27,6 +27,9 @@ const EMBEDDED: &str = "embedded";
 /// that went wrong.
 const AHEAD: TimeDelta = TimeDelta::minutes(1);
 
+/// How long a rotation may wait for an agent of its pool until people are told.
+const OVERDUE: TimeDelta = TimeDelta::minutes(10);
+
 /// Fields of a claim.
 const CLAIM_FIELDS: [&str; 3] = ["agent", "pool", "held"];
 
@@ -79,6 +82,8 @@ pub(super) async fn claim(call: &Call) -> Result<Response, Error> {
             continue;
         }
         if !stored.rotation.pool.is_empty() && stored.rotation.pool != pool {
+            // Whoever may take it does not: there is no such agent, or it is refused.
+            stuck |= due(&stored, open.as_ref(), now).is_some_and(|due| due + OVERDUE <= now);
             continue;
         }
         if own {

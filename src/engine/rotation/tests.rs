@@ -143,6 +143,21 @@ async fn what_no_other_try_mends_ends_an_attempt_and_people_are_told_of_it() {
 }
 
 #[tokio::test]
+async fn a_rotation_whose_agent_does_not_come_is_told_of() {
+    let world = world().await;
+    define(&world, "app", json!({"schedule": "0 3 * * *", "pool": "dmz"})).await;
+    world.pass(DAY);
+    while health(&world).await.is_null() {
+        world.pass(60);
+        claim(&world).await;
+    }
+    let now = standing(&world).await;
+    assert_eq!((&now["state"], &now["next_try"]), (&json!("due"), &Value::Null));
+    ask(&world, "rotation/claim", json!({"agent": "edge", "pool": "dmz"})).await;
+    assert!(health(&world).await.is_null());
+}
+
+#[tokio::test]
 async fn an_attempt_that_has_made_nothing_yet_stands_for_the_runs_that_fall_due_meanwhile() {
     let world = world().await;
     define(&world, "app", json!({"schedule": "0 3 * * *"})).await;

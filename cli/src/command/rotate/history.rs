@@ -26,7 +26,7 @@ pub(super) async fn show(client: &Client, name: &str, output: &Output) -> Result
         return Ok(());
     }
     output.table(
-        &["Started", "Ended", "State", "Step", "Version", "Failure", "Cause"],
+        &["Started", "Ended", "State", "Step", "Version", "Failure", "Tries", "Cause"],
         attempts.iter().map(attempt).collect(),
     )?;
     let obstacles = obstacles(&attempts);
@@ -49,6 +49,7 @@ fn attempt(attempt: &Attempt) -> Vec<String> {
         attempt.step.as_str().to_owned(),
         or_none(attempt.version.map(|version| version.to_string())),
         or_none(attempt.failure.map(|failure| word(&failure))),
+        or_none((attempt.tries > 0).then(|| attempt.tries.to_string())),
         attempt.cause.clone(),
     ]
 }
