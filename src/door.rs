@@ -1,4 +1,4 @@
-//! The one way in. Every request passes here in a straight line: token, mount, route, policy, audit, handler, audit.
+//! The one way in. Every request passes here in a straight line: mount, route, token, policy, audit, handler, audit.
 
 #[cfg(test)]
 mod tests;
