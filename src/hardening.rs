@@ -44,6 +44,14 @@ pub fn harden() -> Hardening {
     }
 }
 
+/// Lets this process have as many files open at a time as it may allow itself, for each connection is one. Answers how many.
+pub fn allow_open_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    // Without a new limit the old one holds.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// Keeps other users of the machine away from the files that this process makes from now on, whatever umask it was started
 /// with: libraries make files too, and ask for no mode.
 pub fn keep_files_private() {

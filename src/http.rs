@@ -3,6 +3,7 @@
 
 mod answer;
 mod body;
+mod gate;
 mod io;
 pub mod limits;
 pub mod listener;

@@ -16,6 +16,7 @@ use crate::barrier::seal::static_key;
 use crate::clock::SharedClock;
 use crate::config::{Bind, Config, SealSetting, StorageConfig};
 use crate::error::Error;
+use crate::hardening::allow_open_files;
 use crate::http::Api;
 use crate::http::limits::Limits;
 use crate::http::listener::Listener;
@@ -25,6 +26,8 @@ use crate::store::{LogStore, MemoryStore, Store, StoreError};
 
 /// How long requests under way may take once the end was asked for.
 const DRAIN: Duration = Duration::from_secs(10);
+/// Files that are open besides connections, with room to spare: connections that make room for others close a moment later.
+const OTHER_FILES: usize = 256;
 /// How often the store is told how far the audit goes, while there are new records.
 const AUDIT_END_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -92,8 +95,18 @@ impl Process {
     ) -> Result<Self, StartError> {
         let seal = seal_source(&config.seal, variable)?;
         let mut listeners = Vec::new();
+        let most = most_connections(config.listeners.len());
         for listener in &config.listeners {
-            listeners.push(Bound::bind(&listener.bind, listener.limits.clone()).await?);
+            let mut limits = listener.limits.clone();
+            if most < limits.max_connections {
+                tracing::warn!(
+                    "there is room for {most} connections only and not for {}, as so few files may be open at a time: set \
+                     LimitNOFILE= of the service, or `ulimit -n`, to a greater number",
+                    limits.max_connections
+                );
+                limits.max_connections = most;
+            }
+            listeners.push(Bound::bind(&listener.bind, limits).await?);
         }
         let audit = match &config.audit {
             Some(device) => Audit::open(device.clone(), clock.clone()).map_err(StartError::Audit)?,
@@ -191,6 +204,12 @@ impl Bound {
             }
         }
     }
+}
+
+/// How many connections each of so many listeners may have, so that there are files left for the store and the audit.
+fn most_connections(listeners: usize) -> usize {
+    let files = usize::try_from(allow_open_files()).unwrap_or(usize::MAX);
+    (files.saturating_sub(OTHER_FILES) / listeners.max(1)).max(1)
 }
 
 /// Lets the store know every while how far the audit goes.

@@ -46,7 +46,7 @@ pub(crate) struct Instance {
     pub(crate) root: String,
     child: Option<Child>,
     environment: Vec<(String, String)>,
-    umask: &'static str,
+    before: &'static str,
     certificate: Option<String>,
 }
 
@@ -102,7 +102,7 @@ impl Instance {
             root: String::new(),
             child: None,
             environment: Vec::new(),
-            umask: "022",
+            before: "umask 022",
             certificate: None,
             port,
         }
@@ -113,10 +113,10 @@ impl Instance {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Sets the umask with which the server is started the next time.
+    /// Sets what the shell does before it becomes the server the next time: its umask, its limits.
     #[allow(dead_code, reason = "the benches have no use for it")]
-    pub(crate) fn umask(&mut self, umask: &'static str) {
-        self.umask = umask;
+    pub(crate) fn before(&mut self, commands: &'static str) {
+        self.before = commands;
     }
 
     /// Starts the process and waits until it answers.
@@ -136,7 +136,7 @@ impl Instance {
     pub(crate) fn launch(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
         let child = Command::new("sh")
-            .args(["-c", "umask $0; exec \"$@\"", self.umask, BINARY, "server", "--config"])
+            .args(["-c", "eval \"$0\"; exec \"$@\"", self.before, BINARY, "server", "--config"])
             .arg(self.dir.path().join("turnlock.hcl"))
             .envs(self.environment.iter().cloned())
             .current_dir(self.dir.path())

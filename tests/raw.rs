@@ -69,6 +69,27 @@ pub(crate) async fn until_closed(socket: &mut TcpStream, patience: Duration) -> 
     tokio::time::timeout(patience, socket.read_to_end(&mut answer)).await.ok().map(|_| parse(&answer))
 }
 
+/// Reads one answer of a connection that goes on; `None` when there is no whole one within `patience`.
+pub(crate) async fn answer(socket: &mut TcpStream, patience: Duration) -> Option<Answer> {
+    let read = async {
+        let mut text = Vec::new();
+        loop {
+            let answer = parse(&text);
+            let length = answer
+                .head
+                .lines()
+                .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            if length.is_some_and(|length: usize| answer.body.len() >= length) {
+                return Some(answer);
+            }
+            if socket.read_buf(&mut text).await.ok()? == 0 {
+                return None;
+            }
+        }
+    };
+    tokio::time::timeout(patience, read).await.ok()?
+}
+
 fn parse(answer: &[u8]) -> Answer {
     let text = String::from_utf8_lossy(answer).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));

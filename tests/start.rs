@@ -78,7 +78,7 @@ fn a_first_start_that_fails_leaves_nothing_behind() {
 async fn whatever_the_umask_is_files_of_the_store_and_the_audit_are_for_nobody_else() {
     let mut instance = Instance::prepare("");
     std::fs::remove_dir(instance.dir.path().join("data")).unwrap();
-    instance.umask("000");
+    instance.before("umask 000");
     instance.spawn().await;
     instance.initialize().await;
     // Once more, so that what an end in order leaves is there too.
@@ -90,6 +90,21 @@ async fn whatever_the_umask_is_files_of_the_store_and_the_audit_are_for_nobody_e
     for (path, mode) in seen {
         let wanted = if path.is_dir() { 0o700 } else { 0o600 };
         assert_eq!(mode, wanted, "{} is {mode:o}", path.display());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_leave_files_for_the_store_and_the_audit() {
+    for (limits, named) in [("ulimit -S -n 300", false), ("ulimit -n 300", true)] {
+        let mut instance = Instance::prepare("");
+        instance.before(limits);
+        instance.spawn().await;
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", instance.pid())).unwrap();
+        let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        let mut files = files.split_whitespace();
+        assert_eq!(files.next(), files.next(), "as many as it may allow itself");
+        let log = instance.log();
+        assert_eq!(log.contains("there is room for 44 connections only and not for 4096"), named, "{log}");
     }
 }
 

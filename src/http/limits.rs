@@ -184,8 +184,8 @@ impl Drop for Share {
     }
 }
 
-/// What counts as one sender: an address, or the network of an IPv6 address, of which a host has as many as it likes.
-fn origin(peer: Peer) -> Option<IpAddr> {
+/// What counts as one client: an address, or the network of an IPv6 address, of which a host has as many as it likes.
+pub(super) fn origin(peer: Peer) -> Option<IpAddr> {
     match peer {
         Peer::Ip(address) => Some(match address.to_canonical() {
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),

@@ -1,9 +1,7 @@
 //! Listeners: accept connections within limits, serve HTTP/1.1 and HTTP/2 on them, drain at the end.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,14 +10,14 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::Api;
+use super::gate::{Gate, Pass};
 use super::io::Timed;
 use super::limits::Limits;
 use super::tls::Tls;
@@ -85,7 +83,7 @@ impl Listener {
         {
             tracing::warn!(error = &error as &dyn std::error::Error, "answers that nobody takes may fill more memory");
         }
-        let gate = Arc::new(Gate::new(&limits));
+        let gate = Gate::new(&limits);
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -94,13 +92,15 @@ impl Listener {
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
                 accepted = self.accept() => match accepted {
                     Ok((stream, peer, tls)) => {
-                        let Some(pass) = gate.admit(peer) else { continue };
+                        let pass = Arc::new(gate.admit(peer));
                         let connection = Connection {
-                            api: api.clone(), limits: limits.clone(), stop: stop.clone(), peer, tls,
+                            api: api.clone(), limits: limits.clone(), stop: stop.clone(), peer, tls, pass: pass.clone(),
                         };
                         connections.spawn(async move {
-                            connection.run(stream).await;
-                            drop(pass);
+                            tokio::select! {
+                                () = connection.run(stream) => {}
+                                () = pass.given_up() => {}
+                            }
                         });
                     }
                     Err(error) => {
@@ -141,6 +141,7 @@ struct Connection {
     stop: watch::Receiver<bool>,
     peer: Peer,
     tls: Option<Arc<Tls>>,
+    pass: Arc<Pass>,
 }
 
 impl Connection {
@@ -157,10 +158,14 @@ impl Connection {
     }
 
     async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(mut self, stream: S) {
-        let (api, peer) = (self.api.clone(), self.peer);
+        let (api, peer, pass) = (self.api.clone(), self.peer, self.pass.clone());
         let service = service_fn(move |request| {
-            let api = api.clone();
-            async move { Ok::<_, Infallible>(api.serve(peer, request).await) }
+            let (api, pass) = (api.clone(), pass.clone());
+            async move {
+                let answer = api.serve(peer, request).await;
+                pass.answered();
+                Ok::<_, Infallible>(answer)
+            }
         });
         let builder = builder(&self.limits);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
@@ -200,56 +205,4 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_timeout(Duration::from_secs(20));
     builder
-}
-
-/// Counts connections, of all and of each address.
-struct Gate {
-    all: Arc<Semaphore>,
-    // Held for one look-up, never across a wait.
-    peers: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    most_of_one: usize,
-}
-
-/// A connection's place; given back when dropped.
-struct Pass {
-    _place: tokio::sync::OwnedSemaphorePermit,
-    peers: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    peer: Option<IpAddr>,
-}
-
-impl Gate {
-    fn new(limits: &Limits) -> Self {
-        Self {
-            all: Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS))),
-            peers: Arc::default(),
-            most_of_one: limits.max_connections_per_peer,
-        }
-    }
-
-    fn admit(&self, peer: Peer) -> Option<Pass> {
-        let place = self.all.clone().try_acquire_owned().ok()?;
-        let peer = if let Peer::Ip(address) = peer { Some(address) } else { None };
-        if let Some(address) = peer {
-            let mut peers = self.peers.lock();
-            let count = peers.entry(address).or_default();
-            if *count >= self.most_of_one {
-                return None;
-            }
-            *count += 1;
-        }
-        Some(Pass { _place: place, peers: self.peers.clone(), peer })
-    }
-}
-
-impl Drop for Pass {
-    fn drop(&mut self) {
-        let Some(address) = self.peer else { return };
-        let mut peers = self.peers.lock();
-        if let Some(count) = peers.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                peers.remove(&address);
-            }
-        }
-    }
 }

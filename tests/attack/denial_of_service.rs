@@ -138,6 +138,29 @@ async fn a_client_that_sends_slowly_is_cut_off_and_holds_up_nobody() {
     }
 }
 
+/// As many as one address may have, and then some: each takes the place of the oldest, which was never of use.
+#[tokio::test]
+async fn connections_that_are_only_held_make_room_for_newcomers_of_the_same_address() {
+    let instance = with_mounts().await;
+    let mut working = connect(&instance, "127.0.0.9").await;
+    let health = b"GET /v1/sys/health HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut held = Vec::new();
+    for number in 0..1100 {
+        held.push(connect(&instance, "127.0.0.9").await);
+        if number % 100 == 0 {
+            working.write_all(health).await.unwrap();
+            let answer = raw::answer(&mut working, PATIENCE).await.expect("who is answered keeps the place");
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+    }
+    let mut beside = connect(&instance, "127.0.0.9").await;
+    beside.write_all(health).await.unwrap();
+    assert_eq!(raw::answer(&mut beside, PATIENCE).await.expect("a newcomer is answered").status, 200);
+    let oldest = raw::until_closed(&mut held[0], PATIENCE).await;
+    assert!(oldest.is_some(), "the oldest has made room");
+    assert_eq!(instance.as_root().get("sys/mounts").await.0, 200);
+}
+
 /// Nobody needs a token to submit a share for unsealing, and these come at a bounded pace for all clients together.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_shares_for_unsealing_holds_up_no_rekey_and_no_root_token() {

@@ -1,0 +1,180 @@
+//! Places for connections. Where there is none left, the connection that has gone longest without an answer makes room, so
+//! that nobody keeps newcomers out by holding connections open.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::limits::{Limits, origin};
+use crate::request::Peer;
+
+/// The connections of one listener, of all clients and of each as far as its address tells.
+pub(super) struct Gate {
+    // Held for one look over the places, never across a wait.
+    places: Mutex<Places>,
+    most: usize,
+    most_of_one: usize,
+    opened: Instant,
+}
+
+#[derive(Default)]
+struct Places {
+    next: u64,
+    taken: HashMap<u64, Arc<Place>>,
+    of: HashMap<Option<IpAddr>, usize>,
+}
+
+struct Place {
+    origin: Option<IpAddr>,
+    /// When the connection was made or answered last, in milliseconds since the gate was opened.
+    answered: AtomicU64,
+    given_up: Notify,
+}
+
+/// A connection's place; free again when dropped.
+pub(super) struct Pass {
+    gate: Arc<Gate>,
+    number: u64,
+    place: Arc<Place>,
+}
+
+impl Gate {
+    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            places: Mutex::default(),
+            most: limits.max_connections.max(1),
+            most_of_one: limits.max_connections_per_peer.max(1),
+            opened: Instant::now(),
+        })
+    }
+
+    /// A place for a new connection with `peer`. Who has all that one client may have makes room himself, else whoever
+    /// has most.
+    pub(super) fn admit(self: &Arc<Self>, peer: Peer) -> Pass {
+        let origin = origin(peer);
+        let place = Arc::new(Place { origin, answered: AtomicU64::new(self.now()), given_up: Notify::new() });
+        let mut places = self.places.lock();
+        let own = places.of.get(&origin).copied().unwrap_or(0);
+        if origin.is_some() && own >= self.most_of_one {
+            places.make_room(|place| place.origin == origin);
+        } else if places.taken.len() >= self.most {
+            places.make_room(|_| true);
+        }
+        let number = places.next;
+        places.next += 1;
+        places.taken.insert(number, place.clone());
+        *places.of.entry(origin).or_default() += 1;
+        Pass { gate: self.clone(), number, place }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Places {
+    /// Takes its place from one of `those` connections: of whoever has most, the one that has gone longest without an answer.
+    fn make_room(&mut self, those: impl Fn(&Place) -> bool) {
+        let candidates = self.taken.iter().filter(|(_, place)| those(place));
+        let chosen = candidates.min_by_key(|(number, place)| {
+            let count = self.of.get(&place.origin).copied().unwrap_or(0);
+            (Reverse(count), place.answered.load(Ordering::Relaxed), **number)
+        });
+        if let Some(number) = chosen.map(|(number, _)| *number) {
+            self.leave(number);
+        }
+    }
+
+    fn leave(&mut self, number: u64) {
+        let Some(place) = self.taken.remove(&number) else { return };
+        place.given_up.notify_one();
+        if let Some(count) = self.of.get_mut(&place.origin) {
+            *count -= 1;
+            if *count == 0 {
+                self.of.remove(&place.origin);
+            }
+        }
+    }
+}
+
+impl Pass {
+    /// Tells that the connection was of use.
+    pub(super) fn answered(&self) {
+        self.place.answered.store(self.gate.now(), Ordering::Relaxed);
+    }
+
+    /// Waits until another has the place.
+    pub(super) async fn given_up(&self) {
+        self.place.given_up.notified().await;
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.gate.places.lock().leave(self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use std::sync::atomic::Ordering;
+
+    use futures_util::FutureExt as _;
+
+    use super::{Gate, Limits, Pass};
+    use crate::request::Peer;
+
+    fn peer(address: &str) -> Peer {
+        Peer::Ip(address.parse().unwrap())
+    }
+
+    fn gate(most: usize, most_of_one: usize) -> std::sync::Arc<Gate> {
+        Gate::new(&Limits { max_connections: most, max_connections_per_peer: most_of_one, ..Limits::default() })
+    }
+
+    fn kept(passes: &[Pass]) -> Vec<bool> {
+        passes.iter().map(|pass| pass.given_up().now_or_never().is_none()).collect()
+    }
+
+    #[test]
+    fn of_one_client_the_connection_that_is_longest_without_an_answer_makes_room() {
+        let gate = gate(10, 2);
+        let mut passes = Vec::new();
+        for address in ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "192.0.2.1"] {
+            passes.push(gate.admit(peer(address)));
+            // As if it had been answered later than any other.
+            passes[0].place.answered.store(u64::MAX, Ordering::Relaxed);
+        }
+        assert_eq!(kept(&passes), [true, false, true, true]);
+        // Who gave his place up leaves no second time.
+        drop(passes.remove(1));
+        assert_eq!(gate.places.lock().of.values().sum::<usize>(), 3);
+        drop(passes);
+        let places = gate.places.lock();
+        assert!(places.taken.is_empty() && places.of.is_empty());
+    }
+
+    #[test]
+    fn a_host_with_many_addresses_is_one_client() {
+        let gate = gate(10, 1);
+        let passes =
+            [gate.admit(peer("2001:db8::1")), gate.admit(peer("2001:db8::2")), gate.admit(peer("2001:db8:0:1::1"))];
+        assert_eq!(kept(&passes), [false, true, true]);
+    }
+
+    #[test]
+    fn when_all_places_are_taken_whoever_has_most_makes_room() {
+        let gate = gate(5, 3);
+        let of = ["192.0.2.1", "192.0.2.2", "192.0.2.2", "192.0.2.3", "192.0.2.2", "192.0.2.4"];
+        let mut passes: Vec<Pass> = of.into_iter().map(|address| gate.admit(peer(address))).collect();
+        passes.push(gate.admit(Peer::Unix));
+        assert_eq!(kept(&passes), [true, false, false, true, true, true, true]);
+    }
+}
