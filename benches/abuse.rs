@@ -19,7 +19,8 @@ const PERIOD: Duration = Duration::from_millis(20);
 const ATTACKS: [&str; 6] =
     ["unknown-users", "wrong-passwords", "large-bodies", "nested-bodies", "http2-resets", "slow-clients"];
 
-pub(crate) async fn run() {
+/// The attacks that are named, or all of them.
+pub(crate) async fn run(named: &[String]) {
     let tls = Tls::fresh();
     let instance = Instance::start_tls(&tls.certificate, &tls.key).await;
     let token = workload_token(&instance).await;
@@ -34,7 +35,9 @@ pub(crate) async fn run() {
     let mut quiet = reader(&tls.connector, instance.port, &read, TIME).await;
     let before = resident(instance.pid());
     println!("abuse: quiet p99 {:.2} ms, resident {before:.1} MiB", percentile(&mut quiet, 0.99));
-    for attack in ATTACKS {
+    let wanted = |attack: &str| named.iter().any(|name| name == attack);
+    let all = !ATTACKS.iter().any(|attack| wanted(attack));
+    for attack in ATTACKS.into_iter().filter(|attack| all || wanted(attack)) {
         let attackers = Helper::start(&["attack", attack, &instance.port.to_string()]);
         let (mut latencies, highest) =
             tokio::join!(reader(&tls.connector, instance.port, &read, TIME), highest_memory(instance.pid(), TIME),);

@@ -1,7 +1,7 @@
 //! Speed, memory and fairness of the real server, each as a ratio to a peer or a limit that runs beside it.
 //!
 //! `cargo bench -p turnlock-cli` runs everything; `cargo bench -p turnlock-cli -- reads revoke` the named ones:
-//! reads, writes, memory, revoke, abuse, scan.
+//! reads, writes, memory, revoke, abuse, scan. Attacks can be named behind `abuse`: `-- abuse slow-clients`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, dead_code)]
 
 mod abuse;
@@ -45,7 +45,7 @@ fn main() {
             children::run().await;
         }
         if wanted("abuse") {
-            abuse::run().await;
+            abuse::run(&arguments).await;
         }
         if wanted("scan") {
             tokio::task::block_in_place(scan::run);
