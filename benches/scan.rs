@@ -89,7 +89,7 @@ pub(crate) fn run() {
     history(&path);
     again(&folder, &path);
     staged(&folder);
-    tree();
+    tree(&folder);
 }
 
 fn history(path: &Path) {
@@ -151,14 +151,21 @@ fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// Real sources, of which every machine that builds this has some hundred megabytes: those of the packages it is made of.
-fn tree() {
+/// Real sources and pages, of which a machine that builds this has more than a gigabyte: those of the packages it is made of,
+/// and the toolchain with its documentation.
+fn tree(folder: &Path) {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"))).unwrap();
-    let path = home.join("registry/src");
-    if !path.is_dir() {
-        println!("tree: {} is not there, so that there is nothing to measure", path.display());
-        return;
+    let toolchain = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap();
+    let toolchain = PathBuf::from(String::from_utf8(toolchain.stdout).unwrap().trim());
+    let path = folder.join("tree");
+    let _ = std::fs::remove_dir_all(&path);
+    for (name, from) in [("packages", home.join("registry/src")), ("documentation", toolchain.join("share/doc"))] {
+        let to = path.join(name);
+        std::fs::create_dir_all(&to).unwrap();
+        if from.is_dir() {
+            assert!(Command::new("cp").arg("-rT").args([&from, &to]).status().unwrap().success());
+        }
     }
     let [own, peer] = in_turn([&|| turnlock(&["dir", "."], &path), &|| kingfisher(&["."], &path)]);
     println!(
@@ -168,6 +175,7 @@ fn tree() {
         own.1,
         ratio(own.0, peer.0)
     );
+    std::fs::remove_dir_all(&path).unwrap();
 }
 
 /// Megabytes and files, as `du` counts them.
