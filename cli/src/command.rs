@@ -90,8 +90,6 @@ async fn explained(at: &Connection, command: impl Future<Output = Outcome>) -> O
 /// Drives the server, or what serves beside commands: a thread for each core, and two at least, because a disk that hangs
 /// can hold up one of them.
 fn multi_threaded(command: impl Future<Output = Outcome>) -> Outcome {
-    // A page of 2 MiB for every corner of memory that is in use would make an idle server several times as large.
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
