@@ -15,15 +15,14 @@ use crate::scanner::{Phase, Progress, Scanner};
 use crate::seen::{Mark, Seen};
 use crate::{inspect, text};
 
-/// Bytes before the start of a match on which it may depend, and at least the line before: a name may speak for a value.
+/// What lies around the start of a credential and may speak for it or against it: a name on one of the lines before, other
+/// fields of a test vector on either side. So many whole lines, and so many bytes at least.
+const AROUND_LINES: usize = 5;
 const BEFORE_BYTES: usize = 256;
+const AFTER_BYTES: usize = 384;
 
-/// Bytes behind the start of a match on which it may depend: what parts a name from its value, and the longest value that
-/// may reach over lines.
-const AFTER_BYTES: usize = 1536;
-
-/// Bytes behind the start of a match in which a keyword may stand that leads to it.
-const KEYWORD_BYTES: usize = 512;
+/// Bytes behind the lines that are matched which a match may reach into: the longest value of a name on them.
+const BEYOND_BYTES: usize = 1536;
 
 /// Looks at blobs.
 pub(crate) struct Versions<'a> {
@@ -126,12 +125,18 @@ impl<'a> Versions<'a> {
         if lines.is_empty() {
             return (false, Vec::new());
         }
-        let line_before = lines.start.saturating_sub(1).min(lines.start.saturating_sub(BEFORE_BYTES));
-        let context = text::line_bounds(text, &(line_before..lines.end.saturating_add(AFTER_BYTES).min(text.len())));
+        let start = back(text, lines.start).unwrap_or(0);
+        let context =
+            start..text::line_bounds(text, &(start..lines.end.saturating_add(BEYOND_BYTES).min(text.len()))).end;
         let part = text.get(context.clone()).unwrap_or_default();
-        let until = (lines.end - context.start).saturating_add(KEYWORD_BYTES);
-        let inspector = Inspector { until, ..self.scanner.inspector() };
-        let inspection = inspector.look(part, None, &HashMap::new());
+        let end = lines.end - context.start;
+        let look = |until| Inspector { until, ..self.scanner.inspector() }.look(part, None, &HashMap::new());
+        // What leads to a credential stands in front of it or on its line.
+        let mut inspection = look(end);
+        if inspection.sightings.iter().any(|seen| seen.span.end > end) {
+            // Of what overlaps only the more certain counts, and that may be led to by what stands behind these lines.
+            inspection = look(end.saturating_add(BEYOND_BYTES));
+        }
         self.note(&inspection, lines.clone(), spots, |span| {
             let span = text::line_bounds(part, span);
             let span = context.start + span.start..context.start + span.end;
@@ -219,17 +224,26 @@ impl Visit for Versions<'_> {
 /// depend on their surroundings.
 fn whole_lines(text: &[u8], base: &[u8], copy: &Copied) -> Option<Copied> {
     let bytes = text.get(copy.version..copy.version + copy.length)?;
-    let next_line = |from: usize| Some(from + memchr::memchr(b'\n', bytes.get(from..)?)? + 1);
     let start = match (copy.version, copy.base) {
         (0, 0) => 0,
-        _ => next_line(next_line(0)?)?.max(next_line(BEFORE_BYTES)?),
+        _ => {
+            let ends = memchr::memchr_iter(b'\n', bytes);
+            ends.enumerate().find(|(index, end)| *index >= AROUND_LINES && *end >= BEFORE_BYTES)?.1 + 1
+        }
     };
     let end = if copy.version + copy.length == text.len() && copy.base + copy.length == base.len() {
         copy.length
     } else {
-        memchr::memrchr(b'\n', bytes.get(..copy.length.checked_sub(AFTER_BYTES)?)?)? + 1
+        let ends = memchr::memrchr_iter(b'\n', bytes);
+        ends.enumerate().find(|(index, end)| *index >= AROUND_LINES && end + AFTER_BYTES <= copy.length)?.1 + 1
     };
     (start < end).then(|| Copied { base: copy.base + start, version: copy.version + start, length: end - start })
+}
+
+/// Where the lines start that may speak for what starts at `at` of `text`; `None`: with the text.
+fn back(text: &[u8], at: usize) -> Option<usize> {
+    let ends = memchr::memrchr_iter(b'\n', text.get(..at)?);
+    Some(ends.enumerate().find(|(index, end)| *index >= AROUND_LINES && end + BEFORE_BYTES <= at)?.1 + 1)
 }
 
 #[cfg(test)]

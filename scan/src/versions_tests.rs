@@ -29,6 +29,11 @@ fn line() -> impl Strategy<Value = String> {
         1 => "[A-Za-z0-9]{14}".prop_map(|value| format!("  {value}")),
         1 => Just("</password>".to_owned()),
         1 => Just("set_secret(\"token\",".to_owned()),
+        1 => "(Key|Nonce|Tag|PT) = [0-9a-f]{64}",
+        1 => Just("variable \"db_password\" {".to_owned()),
+        1 => "[A-Za-z0-9]{14}".prop_map(|value| format!("  default = \"{value}\"")),
+        1 => Just("user: joe".to_owned()),
+        1 => "[a-z]{8}".prop_map(|value| format!("password: {value}")),
         3 => "[a-z ]{400,700}",
         1 => "[a-z]{12}".prop_map(|word| format!("token: {word} # gitleaks:allow")),
     ]
@@ -74,8 +79,13 @@ fn sorted(mut spots: Vec<Spot>) -> Vec<(usize, usize, u32)> {
     spots.into_iter().map(|spot| (spot.start, spot.end, spot.mark)).collect()
 }
 
+/// As many as the environment asks for.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(512)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
     #[test]
     fn what_new_lines_show_is_what_the_whole_version_shows(
         base in lines(),
