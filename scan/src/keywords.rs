@@ -13,9 +13,11 @@ use crate::letters;
 /// Bits of a hash of four bytes: so many that few texts without a keyword look like one, so few that the table stays in the
 /// second cache, whose delay is hidden because no byte waits for the one before.
 const LONG_BITS: u32 = 19;
+const LONG_WORDS: usize = 1 << (LONG_BITS - 6);
 
 /// Bits of a hash of three bytes, of which there are few.
 const SHORT_BITS: u32 = 14;
+const SHORT_WORDS: usize = 1 << (SHORT_BITS - 6);
 
 /// Bits of a hash that lead to its anchors.
 const INDEX_BITS: u32 = 13;
@@ -28,16 +30,16 @@ const THREE: u32 = 0xffff_ff00;
 
 /// The keywords, ready to be looked for.
 pub(crate) struct Keywords {
-    long: Anchors<LONG_BITS>,
-    short: Anchors<SHORT_BITS>,
+    long: Anchors<LONG_BITS, LONG_WORDS>,
+    short: Anchors<SHORT_BITS, SHORT_WORDS>,
     tiny: Vec<Tiny>,
     keywords: Vec<Box<[u8]>>,
 }
 
-/// The anchors of one length, which are hashed to `BITS` bits.
-struct Anchors<const BITS: u32> {
-    /// A bit for each hash of an anchor.
-    table: Vec<u64>,
+/// The anchors of one length, which are hashed to `BITS` bits, as many as `WORDS` words of 64 bits have.
+struct Anchors<const BITS: u32, const WORDS: usize> {
+    /// A bit for each hash of an anchor. An array, because no place that a hash gives is checked in one.
+    table: Box<[u64; WORDS]>,
     /// In order of the hashes of their bytes.
     anchors: Vec<Anchor>,
     /// Where the anchors start whose hash starts with the bits of the index; one more for the end.
@@ -87,9 +89,9 @@ impl Tiny {
     }
 }
 
-impl<const BITS: u32> Anchors<BITS> {
+impl<const BITS: u32, const WORDS: usize> Anchors<BITS, WORDS> {
     fn new(mut anchors: Vec<Anchor>) -> Self {
-        let mut table = vec![0; 1 << (BITS - 6)];
+        let mut table = Box::new([0; WORDS]);
         for anchor in &anchors {
             let hash = hash(anchor.bytes, BITS);
             if let Some(word) = table.get_mut((hash >> 6) as usize) {
@@ -166,7 +168,7 @@ impl Keywords {
             for (offset, byte) in bytes.iter().enumerate() {
                 four = four >> 8 | fold(*byte) << 24;
                 // Written always and counted seldom: a branch here would be mispredicted wherever a keyword stands.
-                if let Some(candidate) = candidates.get_mut(count) {
+                if let Some(candidate) = candidates.get_mut(count % PIECE) {
                     *candidate = (offset, four);
                 }
                 count += (self.long.may_be(four) | self.short.may_be(four & THREE)) as usize;
@@ -204,8 +206,9 @@ fn start_of(text: &[u8]) -> u64 {
     u64::from_le_bytes(eight) | CASE
 }
 
+/// Letters of either case alike, and some other bytes, which are told apart when the keyword is compared.
 fn fold(byte: u8) -> u32 {
-    u32::from(byte.to_ascii_lowercase())
+    u32::from(byte | 0x20)
 }
 
 fn hash(bytes: u32, bits: u32) -> u32 {

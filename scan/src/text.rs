@@ -48,6 +48,7 @@ pub(crate) fn from_wide(bytes: &[u8]) -> Option<Vec<u8>> {
     let (rest, number) = match bytes {
         [0xff, 0xfe, rest @ ..] => (rest, little),
         [0xfe, 0xff, rest @ ..] => (rest, big),
+        _ if memchr(0, bytes.get(..SNIFF_BYTES).unwrap_or(bytes)).is_none() => return None,
         _ => {
             let (pairs, _) = bytes.get(..SNIFF_BYTES).unwrap_or(bytes).as_chunks::<2>();
             let ascii = |byte: u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
