@@ -11,7 +11,9 @@ mod parse;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod tls;
+mod turns;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,10 +31,10 @@ use crate::request::{Fields, Operation, Peer, Request};
 use crate::response::Response;
 use crate::server::Server;
 use limits::{Budget, Limits};
+use turns::Turns;
 
-/// What a request takes of its connection's turn, which has 128: a client that sends many at once, without waiting for
-/// answers, gets two of them before it is the others' turn.
-const TURN: usize = 64;
+/// Longest body that is parsed without waiting for a turn.
+const SMALL_BODY_BYTES: usize = 4096;
 
 /// How long a client waits for [`Error::Crowded`]. One that asks again at once, as attackers do, is slowed down by it.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -61,6 +63,11 @@ impl Api {
         Self(Arc::new(Edge { server: self.0.server.clone(), limits, budget: self.0.budget.clone() }))
     }
 
+    /// Turns at what clients can cause faster than it is done.
+    fn turns(&self) -> &Turns {
+        &self.0.budget.turns
+    }
+
     /// As a service for callers in the same process.
     pub fn router(self) -> Router {
         Router::new().fallback(move |request| async move { self.serve(Peer::Local, request).await })
@@ -71,9 +78,6 @@ impl Api {
     where
         B: hyper::body::Body<Data = Bytes> + Unpin,
     {
-        for _ in 0..TURN {
-            tokio::task::coop::consume_budget().await;
-        }
         let edge = &self.0;
         let id = Uuid::new_v4();
         let (head, body) = request.into_parts();
@@ -100,8 +104,9 @@ where
         let parsed = parse::head(path, head, peer, &mut entry)?;
         // The bytes of the body count until the request is answered.
         let (text, held) = body::read(edge, head, parsed.token.as_ref(), peer, body).await?;
-        let _turn = edge.budget.turn(text.len()).await;
-        let fields = parse::fields(head, parsed.operation, &parsed.path, text)?;
+        let is_large = text.len() > SMALL_BODY_BYTES;
+        let fields = pin!(async { parse::fields(head, parsed.operation, &parsed.path, text) });
+        let fields = edge.budget.turns.take(is_large, fields).await?;
         Ok((parsed, fields, held))
     });
     let (parsed, fields, held) = match parsed.await {

@@ -1,7 +1,10 @@
-//! A connection that gives up on a client which never takes its answer, or never says anything.
+//! A connection that gives up on a client which never takes its answer, or never says anything, and knows one that does not
+//! wait for its answers.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,6 +16,18 @@ pub(super) struct Timed<S> {
     stream: S,
     write: Deadline,
     read: Deadline,
+    haste: Haste,
+}
+
+/// How many requests a client sent since it last had nothing to say when it was listened to: one, if it waits for answers.
+#[derive(Clone, Default)]
+pub(super) struct Haste(Arc<AtomicU32>);
+
+impl Haste {
+    /// The number, with the request that begins.
+    pub(super) fn begin(&self) -> u32 {
+        self.0.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
 }
 
 struct Deadline {
@@ -46,8 +61,8 @@ impl Deadline {
 }
 
 impl<S> Timed<S> {
-    pub(super) fn new(stream: S, stall: Duration, silence: Duration) -> Self {
-        Self { stream, write: Deadline::new(stall), read: Deadline::new(silence) }
+    pub(super) fn new(stream: S, stall: Duration, silence: Duration, haste: Haste) -> Self {
+        Self { stream, write: Deadline::new(stall), read: Deadline::new(silence), haste }
     }
 }
 
@@ -58,6 +73,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if poll.is_pending() {
+            self.haste.0.store(0, Ordering::Relaxed);
+        }
         self.read.watch(poll, context)
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::turns::Turns;
 use crate::error::Error;
 use crate::request::Peer;
 
@@ -54,15 +55,14 @@ impl Default for Limits {
     }
 }
 
-/// Memory for bodies, shared by all requests of a server. Known and unknown senders have their own, so that the latter
-/// cannot use up what the former need.
+/// What all requests of a server share. Known and unknown senders have memory for bodies of their own, so that the latter cannot
+/// use up what the former need.
 #[derive(Debug)]
 pub(super) struct Budget {
     known: Arc<Semaphore>,
     unknown: Arc<Semaphore>,
     shares: Arc<Shares>,
-    /// Half of the cores may be at large bodies: those who send small ones have the other half.
-    parsing: Semaphore,
+    pub(super) turns: Turns,
 }
 
 /// Whose body it is.
@@ -76,8 +76,6 @@ pub(super) enum Sender {
 
 /// Bytes that one permit stands for.
 const UNIT: usize = 1024;
-/// Longest body that is parsed without waiting for a turn.
-const SMALL_BYTES: usize = 4096;
 /// What one address may hold of the memory for unknown senders, as a fraction. An address may have a quarter of all
 /// connections, so that those of one cannot fill it, nor all connections that there may be.
 const SHARE: usize = 8;
@@ -86,12 +84,11 @@ impl Budget {
     pub(super) fn new(limits: &Limits) -> Self {
         let units = |bytes: usize| (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS);
         let unknown = units(limits.anonymous_in_flight_bytes);
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             known: Arc::new(Semaphore::new(units(limits.in_flight_bytes))),
             unknown: Arc::new(Semaphore::new(unknown)),
             shares: Arc::new(Shares { most: (unknown / SHARE).max(1), taken: Mutex::default() }),
-            parsing: Semaphore::new((cores / 2).max(1)),
+            turns: Turns::new(),
         }
     }
 
@@ -104,16 +101,6 @@ impl Budget {
                 Held { permits: None, share: Some(share), pool: self.unknown.clone() }
             }
         }
-    }
-
-    /// Waits until a body of `length` bytes may be parsed. To be held for the parsing and never across a wait for the
-    /// sender, who could take a turn and keep it.
-    pub(super) async fn turn(&self, length: usize) -> Option<SemaphorePermit<'_>> {
-        if length <= SMALL_BYTES {
-            return None;
-        }
-        // Never closed.
-        self.parsing.acquire().await.ok()
     }
 }
 
@@ -198,9 +185,8 @@ pub(super) fn origin(peer: Peer) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use futures_util::FutureExt as _;
 
-    use super::{Budget, Limits, SHARE, SMALL_BYTES, Sender, UNIT};
+    use super::{Budget, Limits, SHARE, Sender, UNIT};
     use crate::request::Peer;
 
     fn peer(address: &str) -> Sender {
@@ -245,16 +231,5 @@ mod tests {
         assert!(held.cover(8 * UNIT + 1).is_err() && budget.held(Sender::Known).cover(1).is_err());
         drop(held);
         assert!(budget.held(Sender::Known).cover(8 * UNIT).is_ok());
-    }
-
-    #[tokio::test]
-    async fn large_bodies_wait_for_each_other_and_small_ones_for_nobody() {
-        let budget = Budget::new(&Limits::default());
-        let turns: Vec<_> = std::iter::from_fn(|| budget.turn(SMALL_BYTES + 1).now_or_never()).collect();
-        let cores = std::thread::available_parallelism().unwrap().get();
-        assert_eq!(turns.len(), (cores / 2).max(1));
-        assert!(budget.turn(SMALL_BYTES).now_or_never().is_some());
-        drop(turns);
-        assert!(budget.turn(SMALL_BYTES + 1).now_or_never().is_some());
     }
 }

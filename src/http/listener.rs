@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use tokio::task::JoinSet;
 
 use super::Api;
 use super::gate::{Gate, Pass};
-use super::io::Timed;
+use super::io::{Haste, Timed};
 use super::limits::Limits;
 use super::tls::Tls;
 use crate::request::Peer;
@@ -31,6 +32,10 @@ const MAX_HEADERS: usize = 100;
 const MAX_STREAMS: u32 = 100;
 /// What one HTTP/2 stream and one connection may send ahead.
 const WINDOW_BYTES: u32 = 64 << 10;
+
+/// So many requests a client may send without waiting for answers before it has to wait for others who do so. It takes
+/// several, because a fast client may just have got its answer.
+const MAX_AHEAD: u32 = 8;
 
 /// What of its answers lies in the kernel's memory for a client that does not take them. More, up to megabytes, would be
 /// work done for nobody.
@@ -146,30 +151,37 @@ struct Connection {
 
 impl Connection {
     async fn run(self, stream: Stream) {
-        let stream = Timed::new(stream, self.limits.stall_timeout, 4 * self.limits.head_timeout);
+        let haste = Haste::default();
+        let stream = Timed::new(stream, self.limits.stall_timeout, 4 * self.limits.head_timeout, haste.clone());
         match self.tls.clone() {
-            None => self.serve(stream).await,
+            None => self.serve(stream, haste).await,
             Some(tls) => {
-                if let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_secs(10), tls.accept(stream)).await {
-                    self.serve(stream).await;
+                let shaken = tls.accept(stream, self.api.turns());
+                if let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_secs(10), shaken).await {
+                    self.serve(stream, haste).await;
                 }
             }
         }
     }
 
-    async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(mut self, stream: S) {
+    async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(mut self, stream: S, haste: Haste) {
         let (api, peer, pass) = (self.api.clone(), self.peer, self.pass.clone());
-        let service = service_fn(move |request| {
+        let service = service_fn(move |request: http::Request<_>| {
             let (api, pass) = (api.clone(), pass.clone());
+            // The streams of HTTP/2 are meant to be used side by side, and their number has a bound.
+            let ahead = if request.version() < http::Version::HTTP_2 { haste.begin() } else { 0 };
             async move {
-                let answer = api.serve(peer, request).await;
+                if ahead > MAX_AHEAD {
+                    api.turns().line_up().await;
+                }
+                let answer = api.turns().take(ahead > 1, pin!(api.serve(peer, request))).await;
                 pass.answered();
                 Ok::<_, Infallible>(answer)
             }
         });
         let builder = builder(&self.limits);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection);
+        let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             _ = self.stop.changed() => {

@@ -1,13 +1,16 @@
 //! TLS of a listener: certificate and key from files, read again when asked.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{Acceptor, ServerConfig};
+use tokio_rustls::LazyConfigAcceptor;
 
+use super::turns::Turns;
 use crate::config::NamedFile;
 
 /// Where certificate and key are, and the oldest version of TLS that is spoken.
@@ -63,12 +66,13 @@ impl Tls {
         Ok(())
     }
 
-    /// Shakes hands.
-    pub(super) async fn accept<S>(&self, stream: S) -> io::Result<tokio_rustls::server::TlsStream<S>>
+    /// Shakes hands. The server's part costs more than the client's, which can be bytes from a file, so it waits for a turn.
+    pub(super) async fn accept<S>(&self, stream: S, turns: &Turns) -> io::Result<tokio_rustls::server::TlsStream<S>>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     {
-        tokio_rustls::TlsAcceptor::from(self.config.load_full()).accept(stream).await
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        turns.take(true, pin!(async { hello.into_stream(self.config.load_full()).await })).await
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::json;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::{done, enable_auth, with_mounts};
@@ -162,6 +162,30 @@ async fn connections_that_are_only_held_make_room_for_newcomers_of_the_same_addr
 }
 
 /// Nobody needs a token to submit a share for unsealing, and these come at a bounded pace for all clients together.
+#[tokio::test]
+async fn requests_sent_all_at_once_are_answered_in_order_and_hold_up_nobody() {
+    let instance = with_mounts().await;
+    let mut requests = String::new();
+    for number in 0..20 {
+        let close = if number == 19 { "Connection: close\r\n" } else { "" };
+        requests += "GET /v1/secret/data/app HTTP/1.1\r\nHost: a\r\n\r\n";
+        requests += &format!("GET /v1/sys/health HTTP/1.1\r\nHost: a\r\n{close}\r\n");
+    }
+    let mut crowd = Vec::new();
+    for _ in 0..50 {
+        let mut socket = connect(&instance, "127.0.0.1").await;
+        socket.write_all(requests.as_bytes()).await.unwrap();
+        crowd.push(socket);
+    }
+    assert_eq!(instance.as_root().get("secret/data/app").await.0, 404);
+    for mut socket in crowd {
+        let mut answers = String::new();
+        tokio::time::timeout(PATIENCE, socket.read_to_string(&mut answers)).await.unwrap().unwrap();
+        let statuses = answers.match_indices("HTTP/1.1 ").filter_map(|(at, _)| answers.get(at + 9..at + 12));
+        assert_eq!(statuses.collect::<Vec<_>>().join(" "), ["403 200"; 20].join(" "));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_shares_for_unsealing_holds_up_no_rekey_and_no_root_token() {
     let instance = with_mounts().await;
