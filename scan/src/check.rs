@@ -105,6 +105,12 @@ impl Check {
             Self::HostPassword if plausible::stands_in(value) => Verdict::Doubtful(TYPED),
             Self::HostPassword => Verdict::Keep,
             Self::Said => keep(span.start.checked_sub(1).and_then(|at| text.get(at)) == Some(&0)),
+            // Keys of the tests of Go say so in this place.
+            Self::KeyInBase64
+                if text.get(..secret.start).unwrap_or_default().trim_ascii_end().ends_with(b"TESTING KEY-----") =>
+            {
+                Verdict::Drop
+            }
             Self::KeyInBase64 => keystore::own_part(value).map_or(Verdict::Drop, |bytes| {
                 Verdict::Several(std::iter::once(secret.start..secret.start + bytes).collect())
             }),
@@ -244,8 +250,7 @@ fn names_itself(entry: &[u8], password: &[u8]) -> bool {
     let machine = entry.trim_ascii_start().strip_prefix(b"machine");
     let host = machine.or_else(|| after(b"@")).unwrap_or_default().trim_ascii_start();
     let host = host.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    let of_documentation = host.len() == 1
-        || host.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-').any(|label| label == b"example");
+    let of_documentation = host.len() == 1 || is_of_documentation(host);
     let plain = shape::without_escapes(password);
     let plain = plain.as_deref().unwrap_or(password);
     let letters: Vec<u8> = plain.iter().filter(|byte| byte.is_ascii_alphabetic()).map(u8::to_ascii_lowercase).collect();
@@ -257,6 +262,14 @@ fn names_itself(entry: &[u8], password: &[u8]) -> bool {
         || is_word
         || (of_documentation && !shape::is_strong(plain))
         || password.starts_with(b"pserver:")
+}
+
+/// Whether `host`, with its port and what follows, is one that standards keep for documentation: `example`, or `example` and an end.
+fn is_of_documentation(host: &[u8]) -> bool {
+    let name =
+        host.split(|byte| !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'.')).next().unwrap_or_default();
+    let labels: Vec<&[u8]> = name.split(|byte| *byte == b'.').collect();
+    matches!(labels.as_slice(), [.., b"example"] | [.., b"example", _] | [.., b"example", b"co" | b"com" | b"org", _])
 }
 
 /// The YAML document around `span`, as far as one can reasonably be.
@@ -366,6 +379,16 @@ mod tests {
         }
         assert_eq!(judge_pem(format!("{begin}\n{cut}\n{end}").as_bytes()), Verdict::Doubtful("cut"));
         assert_eq!(judge_pem(format!("{begin}\n{}\n{end}", &cut[20..]).as_bytes()), Verdict::Drop);
+    }
+
+    #[test]
+    fn hosts_of_documentation_are_told_from_those_that_have_its_word_in_their_name() {
+        for host in ["example.com", "db.example.org:5432/shop", "api.example", "www.example.co.uk", "example"] {
+            assert!(is_of_documentation(host.as_bytes()), "{host}");
+        }
+        for host in ["example.corp.internal", "my-example.com", "examples.com", "db.internal/example.com", ""] {
+            assert!(!is_of_documentation(host.as_bytes()), "{host}");
+        }
     }
 
     #[test]

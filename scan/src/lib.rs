@@ -5,7 +5,7 @@
 //!   `bech32`: a checksum
 //! - `keywords`, `prefilter`, [`matcher`]: from a text to hits; `assigned`: values near a provider's name
 //! - `setting`: names and values in any language; `surroundings`: what stands around them; `name`, `shape`, `letters`,
-//!   `drawn`, `thing`, `entropy`, `plausible`: what a credential looks like, by its name and by its value, and what names something else
+//!   `drawn`, `thing`, `code`, `entropy`, `plausible`: what a credential looks like, by its name and by its value, and what names something else
 //! - `content`, `text`, [`archive`], [`sqlite`], `keystore`: what a file holds: text, files in it, rows of a database, private keys, or
 //!   words in something binary
 //! - [`decode`]: what a text says in base64, hex, percent or character escapes
@@ -32,6 +32,7 @@ mod bounds;
 mod catalogue;
 mod changes;
 pub mod check;
+mod code;
 mod commits;
 pub mod config;
 mod content;

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::assigned;
 use crate::check::{TYPED, Verdict};
+use crate::code;
 use crate::drawn;
 use crate::entropy;
 use crate::name::{self, Kind};
@@ -217,7 +218,10 @@ fn setting_at(index: usize, rule: &Rule, kind: Kind, text: &[u8], name: Range<us
     let bytes = text.get(value.clone()).unwrap_or_default();
     let whole = text.get(name.clone()).unwrap_or_default();
     let is_told = form == Form::Word || whole.starts_with(b"-");
-    if (form == Form::Word && name::ends_with_verb(whole))
+    let between = text.get(name.end..value.start).unwrap_or_default();
+    if code::is_code(between, bytes, form)
+        || code::repeats(whole, bytes)
+        || (form == Form::Word && name::ends_with_verb(whole))
         || (name::denies(whole) && !drawn::is_drawn(bytes))
         || (thing::is_key_id(bytes) && (is_told || bytes.starts_with(b"0x")))
     {

@@ -338,8 +338,8 @@ fn words(name: &[u8]) -> Vec<Vec<u8>> {
         let ends_capitals = before.is_ascii_uppercase()
             && byte.is_ascii_uppercase()
             && name.get(at + 1).is_some_and(u8::is_ascii_lowercase);
-        if !byte.is_ascii_alphanumeric() || (before.is_ascii_lowercase() && byte.is_ascii_uppercase()) || ends_capitals
-        {
+        let begins = (before.is_ascii_lowercase() || before.is_ascii_digit()) && byte.is_ascii_uppercase();
+        if !byte.is_ascii_alphanumeric() || begins || ends_capitals {
             words.push(Vec::new());
         }
         if let Some(word) = words.last_mut().filter(|_| byte.is_ascii_alphanumeric()) {
@@ -369,6 +369,7 @@ mod tests {
             "keyframe",
             "credentialsId",
             "publicKey",
+            "pkcs1PublicKey",
             "API_KEY_FILE",
             "monkey",
             "key_vault_name",

@@ -56,7 +56,10 @@ static SEPARATORS: LazyLock<Vec<(Value, Regex)>> = LazyLock::new(|| {
         // `{default_pass, <<"…">>}`
         (Value::Quoted, r#"^[ \t]*,[ \t]*<<"#),
         (Value::Quoted, r#"^\\?["'`]?[\])]{0,2}[ \t]*(?:={2,3}|!==?|<>|-)[ \t]*"#),
-        (Value::Any, r#"^\\?["'`]{0,3}[\])]{0,2}[ \t]*(?:=>|:{0,3}=|:|\+=|\.=|\?=|\|\|=|\?\?=|<-)[ \t]*[(\[{]?[ \t]*"#),
+        (
+            Value::Any,
+            r#"^\\?["'`]{0,3}[\])]{0,2}[ \t]*(?:=>|:{0,3}=|:|\+=|\.=|\?=|\|\|=|\?\?=|<-)[ \t]*(?:\[\](?:byte|string)[({]|[(\[{])?[ \t]*"#,
+        ),
         // `set("token", "…")`
         (Value::Argument, r#"^\\?["'`][ \t]*,\s{0,40}"#),
         // `setToken("…")`
@@ -228,6 +231,8 @@ mod tests {
             ("client.setToken(\"v4lu3\")", "client.setToken", Form::Quoted),
             ("if (token == 'v4lu3') {", "token", Form::Quoted),
             ("token=b'v4lu3'", "token", Form::Quoted),
+            ("token := []byte(\"v4lu3\")", "token", Form::Quoted),
+            ("Tokens: []string{\"v4lu3\"},", "Tokens", Form::Quoted),
             ("token = \"\"\"v4lu3\"\"\"", "token", Form::Quoted),
             ("\"token\": \"Bearer v4lu3\"", "token", Form::Quoted),
             ("<apiToken>v4lu3</apiToken>", "apiToken", Form::Quoted),

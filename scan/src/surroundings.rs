@@ -10,6 +10,7 @@ use regex::bytes::Regex;
 
 use crate::drawn;
 use crate::setting::compile;
+use crate::{name, text};
 
 /// Bytes before a setting, and behind its name, in which other settings are beside it.
 const BEFORE_BYTES: usize = 160;
@@ -62,6 +63,7 @@ pub(crate) fn guards_nothing(text: &[u8], name: &Range<usize>, value: &Range<usi
     is_result_of_test(text, name, value)
         || is_of_public_address(text, name)
         || is_of_vector(text, name, value)
+        || is_of_checksums(text, name, value)
         || is_of_anonymous(text, name, value)
 }
 
@@ -148,13 +150,51 @@ fn is_entry(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool {
     lines_beside(text, name, value).into_iter().any(is_entry)
 }
 
-/// Whether the setting is in the address of a badge, which everybody who reads the page of a project fetches, or of a document
-/// of Google, which is no key.
+/// Whether the setting is the token in the address of a badge, which everybody who reads the page of a project fetches, or the name
+/// of a document of Google, which is no key. Other parameters of such an address may well be credentials.
 fn is_of_public_address(text: &[u8], name: &Range<usize>) -> bool {
     let before = text.get(name.start.saturating_sub(BEFORE_BYTES)..name.start).unwrap_or_default();
     let ends = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'(' | b'<' | b'[');
     let address = before.get(before.iter().rposition(ends).map_or(0, |at| at + 1)..).unwrap_or_default();
-    find(address, b"/badge").is_some() || find(address, b"://docs.google.com/").is_some()
+    match text.get(name.clone()) {
+        Some(b"token") => find(address, b"/badge").is_some(),
+        Some(b"key" | b"resourcekey") => {
+            [&b"https://docs.google.com/"[..], b"http://docs.google.com/"].iter().any(|host| address.starts_with(host))
+        }
+        _ => false,
+    }
+}
+
+/// Whether the setting is the checksum of a specification in the lock file of CocoaPods, a list of them: `  AppAuth: 9f3c…`. Its
+/// heading, or two others, and none that speaks of a credential, are beside it.
+fn is_of_checksums(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool {
+    const HEADING: &[u8] = b"SPEC CHECKSUMS:";
+    const LINES: usize = 2;
+    let line = text::line_bounds(text, &(name.start..value.end));
+    if !text.get(line.clone()).is_some_and(is_checksum) {
+        return false;
+    }
+    let before = text.get(name.start.saturating_sub(2 * BEFORE_BYTES)..line.start).unwrap_or_default();
+    let after = text.get(line.end..(line.end + 2 * AFTER_BYTES).min(text.len())).unwrap_or_default();
+    let before: Vec<_> = before.split(|byte| *byte == b'\n').rev().skip(1).take(LINES).collect();
+    let beside: Vec<_> = before.iter().copied().chain(after.split(|byte| *byte == b'\n').skip(1).take(LINES)).collect();
+    let of_others = |line: &&&[u8]| {
+        let name = line.trim_ascii_start().split(|byte| *byte == b':').next().unwrap_or_default();
+        is_checksum(line) && name::kind(name).is_none()
+    };
+    before.first().is_some_and(|line| line.trim_ascii_end() == HEADING)
+        || beside.iter().filter(of_others).count() >= LINES
+}
+
+/// `  Name: ` and a SHA-1.
+fn is_checksum(line: &[u8]) -> bool {
+    const DIGITS: usize = 40;
+    let line = line.trim_ascii_end();
+    let Some((start, sum)) = line.len().checked_sub(DIGITS).and_then(|at| line.split_at_checked(at)) else {
+        return false;
+    };
+    let is_indented = matches!(start, [b' ', b' ', first, ..] if !first.is_ascii_whitespace());
+    is_indented && start.ends_with(b": ") && sum.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Whether the value is the key of a test vector, `Key = 00…` between `Nonce = …` and `Tag = …`: two other fields at least, and
@@ -200,6 +240,10 @@ fn starts_of_lines_around(text: &[u8], start: usize, end: usize) -> Vec<&[u8]> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
     use super::{guards_nothing, is_beside_user, is_compared};
+
+    /// A part of a lock file, and settings that look like it.
+    const CHECKSUMS: &str = "  Alamofire: 12ee8bd10a6f27c483d95e1b9f3c1e77ab0d4c55\n  SwiftToken: 9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b\n  SnapKit: 0a6f27c483d95e1b9f3c1e77ab0d4c5512ee8bd1\n";
+    const TOKENS: &str = "  BuildCommit: 12ee8bd10a6f27c483d95e1b9f3c1e77ab0d4c55\n  MailToken: 9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b\n  ChatToken: 0a6f27c483d95e1b9f3c1e77ab0d4c5512ee8bd1\n";
 
     /// Where `part` first stands in `text`.
     fn at(text: &str, part: &str) -> std::ops::Range<usize> {
@@ -258,6 +302,12 @@ mod tests {
             ("key = '9f3c1e77ab0d'\npt = 'e496'\naad = '11'\nct = '5b97'\n", "key", "9f3c1e77ab0d"),
             ("# RFC test case 4\nkey = '9f3c1e77ab0d'\niv = 'e496'\nmsg = '5b97'\n", "key", "9f3c1e77ab0d"),
             ("https://docs.google.com/sheet/ccc?key=0Ao1yRmX6PQQz", "key", "0Ao1yRmX6PQQz"),
+            (
+                "SPEC CHECKSUMS:\n  AuthKit: 9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b\n",
+                "AuthKit",
+                "9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b",
+            ),
+            (CHECKSUMS, "SwiftToken", "9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b"),
             ("user = \"anonymous\";\npassword = \"busybox@\";", "password", "busybox@"),
         ] {
             assert!(guards_nothing(text.as_bytes(), &at(text, name), &at(text, value)), "{text}");
@@ -267,6 +317,15 @@ mod tests {
             ("DB_PASS: q8zr4lk0pw\n", "DB_PASS", "q8zr4lk0pw"),
             ("PASS=q8zr4lk0pw\n", "PASS", "q8zr4lk0pw"),
             ("see /badge https://api.test/x?token=3KQ3R2D9fV", "token", "3KQ3R2D9fV"),
+            ("https://ci.test/badge.svg?api_key=3KQ3R2D9fV", "api_key", "3KQ3R2D9fV"),
+            ("https://docs.google.com/x?access_token=3KQ3R2D9fV", "access_token", "3KQ3R2D9fV"),
+            ("https://a.test/?u=https://docs.google.com/&key=3KQ3R2D9fV", "key", "3KQ3R2D9fV"),
+            (
+                "keys:\n  AuthKit: 9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b\n  other: x\n",
+                "AuthKit",
+                "9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b",
+            ),
+            (TOKENS, "MailToken", "9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b"),
             ("https://g.internal/render/d.svg?token=3KQ3R2D9fV", "token", "3KQ3R2D9fV"),
             ("PASS: Zr4Lk0!Pw2Vx7\n", "PASS", "Zr4Lk0!Pw2Vx7"),
             ("USER: joe\nPASS: q8zr/lk0pw\n", "PASS", "q8zr/lk0pw"),

@@ -3,11 +3,13 @@
 
 use crate::scanner;
 
-/// Made-up values, cut into parts: a key, a password, a number in hexadecimal, a password of words.
+/// Made-up values, cut into parts: a key, a password, a number in hexadecimal, a password of words, a weak
+/// one.
 const KEY: &[&str] = &["q8Zr4Lk0", "Pw2Vx7Nd5", "Ty1Bm6Hc3"];
 const PASSWORD: &[&str] = &["Zr4!Lk0", "Pw2Vx7"];
 const HEX: &[&str] = &["9f3c1e77ab0d4c55", "12ee8bd10a6f27c4", "83d95e1b"];
 const WORDS: &[&str] = &["blauwe-", "Fiets77"];
+const WEAK: &[&str] = &["zomer", "fiets77"];
 
 /// Files with a credential at `@@`.
 const CASES: &[(&str, &str, &[&str])] = &[
@@ -47,6 +49,11 @@ const CASES: &[(&str, &str, &[&str])] = &[
     ("app.rb", "REDIS_URL = 'redis://:@@@r/0'\n", KEY),
     ("app.rb", "url = 'mysql://user:@@@db/shop'\n", PASSWORD),
     ("app.rb", "url = 'amqp://ops:@@@mq.example.internal/'\n", PASSWORD),
+    ("app.rb", "url = 'https://ops:@@@example.corp.internal/'\n", WEAK),
+    ("app.rb", "url = 'https://ops:@@@my-example.com/'\n", WEAK),
+    ("main.go", "token := []byte(\"@@\")\n", KEY),
+    ("main.go", "Tokens: []string{\"@@\"},\n", KEY),
+    ("tokens.yml", "tokens:\n  AuthKit: @@\n  other: x\n", HEX),
     ("vars.yml", "PASS: @@\nUSER: joe\n", PASSWORD),
     ("vars.yml", "HOST: a\nPASS: @@\nPORT: 5432\n", PASSWORD),
     ("run.log", "PASS: login works\nDB_PASS: @@\n", PASSWORD),
@@ -62,6 +69,8 @@ const CASES: &[(&str, &str, &[&str])] = &[
     ("config.toml", "message = \"hello\"\ninput = \"stdin\"\nkey = \"@@\"\n", HEX),
     ("page.html", "see docs.google.com and use ?token=@@\n", KEY),
     ("README.md", "![x](https://ci.internal/badge.svg)\n\ntoken: @@\n", KEY),
+    ("README.md", "![x](https://ci.internal/badge.svg?api_key=@@)\n", KEY),
+    ("page.html", "<a href=\"https://docs.google.com/x?access_token=@@\">\n", KEY),
     ("win.ini", "path = C:\\Program Files\\Vendor\\App\npassword = @@\n", PASSWORD),
     ("reg.ps1", "$password = \"@@\"  # HKLM\\SOFTWARE\\Vendor\n", PASSWORD),
     ("map.cfg", "w3w_api_key = @@\n", &["0XUQ", "YLS5"]),
