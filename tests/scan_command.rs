@@ -211,6 +211,48 @@ fn a_finding_is_ignored_by_a_command_with_a_reason_and_a_last_day() {
 }
 
 #[test]
+fn an_ignore_file_stays_a_link_and_keeps_the_ends_of_its_lines() {
+    let folder = Folder::new();
+    folder.write("shared", "# ours\r\nkey 0f\r\na.py:rule:1  # old\r\n");
+    std::os::unix::fs::symlink("shared", folder.path().join(".turnlockignore")).unwrap();
+    assert!(folder.scan(&["ignore", "a.py:rule:1", "--reason", "new"]).status.success());
+    assert!(folder.scan(&["ignore", "b.py:rule:2"]).status.success());
+    assert!(folder.path().join(".turnlockignore").is_symlink());
+    assert_eq!(folder.read("shared"), "# ours\r\nkey 0f\r\na.py:rule:1  # new\r\nb.py:rule:2\r\n");
+}
+
+#[test]
+fn what_gitignore_excludes_is_told_once() {
+    let folder = Folder::new();
+    folder.git(&["init", "-q"]);
+    folder.write(".gitignore", "config.py\n");
+    let told = folder.scan(&["dir", "."]);
+    assert_eq!(told.status.code(), Some(0));
+    assert!(err(&told).contains("passed over what .gitignore excludes (--no-ignore reads it)\n"), "{}", err(&told));
+    let all = folder.scan(&["dir", ".", "--no-ignore"]);
+    assert_eq!((all.status.code(), err(&all).contains("gitignore")), (Some(1), false), "{}", err(&all));
+}
+
+#[test]
+fn a_report_of_sarif_names_the_rules_that_found_something_and_under_the_name_of_gitleaks_all() {
+    let folder = Folder::new();
+    let rules = |report: &Output| -> usize {
+        let sarif: Value = serde_json::from_str(&out(report)).unwrap();
+        sarif["runs"][0]["tool"]["driver"]["rules"].as_array().unwrap().len()
+    };
+    assert_eq!(rules(&folder.scan(&["dir", ".", "-f", "sarif"])), 1);
+    assert!(rules(&folder.run(folder.gitleaks(), &["dir", ".", "-f", "sarif", "-r", "-"])) > 100);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_named() {
+    let folder = Folder::new();
+    let failed = folder.scan(&["dir", ".", "-r", "no/such/folder.json"]);
+    assert_eq!(failed.status.code(), Some(2));
+    assert!(err(&failed).contains("the report no/such/folder.json cannot be written"), "{}", err(&failed));
+}
+
+#[test]
 fn what_is_staged_is_asked_for_behind_git() {
     let folder = Folder::new();
     let staged = folder.scan(&["--staged"]);

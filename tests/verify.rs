@@ -117,6 +117,17 @@ fn nobody_is_asked_unless_it_is_said_and_the_preview_shows_no_credential() {
 }
 
 #[test]
+fn a_long_preview_ends_with_how_much_there_is_besides() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = token('0');
+    let tokens = (0..103).map(|number| format!("TOKEN={}{number:03x}\n", &token[..token.len() - 3]));
+    std::fs::write(folder.path().join("all.env"), tokens.collect::<String>()).unwrap();
+    let said = String::from_utf8(scan(folder.path(), &["--verify-dry-run"]).stderr).unwrap();
+    assert_eq!(said.matches("/v2/account (").count(), 100, "{said}");
+    assert!(said.contains("\nand 3 more credentials\nwould ask at most 103 questions"), "{said}");
+}
+
+#[test]
 fn every_form_of_a_report_holds_what_the_provider_said() {
     let (address, _) = provider();
     let folder = folder_of("12");

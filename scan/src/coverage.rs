@@ -24,6 +24,9 @@ pub struct Coverage {
     pub symlinks: u64,
     /// Files that the configuration allows whole.
     pub allowed: u64,
+    /// Whether files of the working tree were not looked at because a `.gitignore` may exclude them; they are not counted, for the
+    /// folders among them are not entered.
+    pub excludes: bool,
     /// The first thousand omissions that leave the answer incomplete.
     pub omissions: Vec<Omission>,
     /// How many there were in all.
@@ -128,6 +131,7 @@ impl Coverage {
         self.unpacked += other.unpacked;
         self.symlinks += other.symlinks;
         self.allowed += other.allowed;
+        self.excludes |= other.excludes;
         self.omitted += other.omitted;
         let room = MAX_LISTED.saturating_sub(self.omissions.len());
         self.omissions.extend(other.omissions.into_iter().take(room));

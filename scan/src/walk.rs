@@ -6,7 +6,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read as _, Seek as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ignore::WalkBuilder;
 use rayon::prelude::*;
@@ -22,6 +23,9 @@ use crate::twins::Twins;
 
 /// A plain text of so many bytes or more is read in windows.
 const IN_WINDOWS_BYTES: u64 = 16 << 20;
+
+/// What tells git which files are none of its business.
+const IGNORE_FILE: &str = ".gitignore";
 
 /// Bytes that tell a plain text.
 const SNIFF_BYTES: u64 = 8 << 10;
@@ -115,6 +119,9 @@ fn findings(
 /// The regular files in order of their names; counts and notes the rest.
 fn list(scanner: &Scanner, root: &Path, shown: &Path, coverage: &mut Coverage) -> Vec<Entry> {
     let honour = scanner.options.honour_ignore_files;
+    let (is_within, mut may_exclude) = above(root);
+    let holds_repository = Arc::new(AtomicBool::new(is_within));
+    let sees = holds_repository.clone();
     let walk = WalkBuilder::new(root)
         .hidden(false)
         .ignore(false)
@@ -123,7 +130,11 @@ fn list(scanner: &Scanner, root: &Path, shown: &Path, coverage: &mut Coverage) -
         .git_exclude(honour)
         .parents(honour)
         .follow_links(false)
-        .filter_entry(|entry| entry.depth() == 0 || entry.file_name() != ".git")
+        .filter_entry(move |entry| {
+            let is_git = entry.depth() > 0 && entry.file_name() == ".git";
+            sees.fetch_or(is_git, Ordering::Relaxed);
+            !is_git
+        })
         .sort_by_file_name(std::cmp::Ord::cmp)
         .build();
     let left_out: HashSet<PathBuf> =
@@ -152,6 +163,7 @@ fn list(scanner: &Scanner, root: &Path, shown: &Path, coverage: &mut Coverage) -
                 continue;
             }
         };
+        may_exclude |= entry.file_name() == IGNORE_FILE;
         let mut entry_name = name(entry.path()).to_string_lossy().into_owned();
         let (mut symlink, mut path) = (String::new(), entry.path().to_owned());
         let mut kind = entry.file_type();
@@ -187,7 +199,21 @@ fn list(scanner: &Scanner, root: &Path, shown: &Path, coverage: &mut Coverage) -
             _ => coverage.omit(entry_name, Why::Special),
         }
     }
+    coverage.excludes |= honour && may_exclude && holds_repository.load(Ordering::Relaxed);
     entries
+}
+
+/// Whether `root` is within a repository, and whether it is a folder above `root` in it that has a `.gitignore`.
+fn above(root: &Path) -> (bool, bool) {
+    let Ok(root) = std::fs::canonicalize(root) else { return (false, false) };
+    let mut excludes = false;
+    for folder in root.ancestors() {
+        excludes |= folder != root && folder.join(IGNORE_FILE).is_file();
+        if folder.join(".git").exists() {
+            return (true, excludes);
+        }
+    }
+    (false, false)
 }
 
 /// Looks into a file, and says how large it is; `look` gets one that is read whole. Never waits for a FIFO that took the

@@ -102,6 +102,11 @@ fn sarif_has_the_structure_of_the_standard() {
     assert_eq!(result["partialFingerprints"]["commitSha"], first.as_str());
     let location = &result["locations"][0]["physicalLocation"];
     assert_eq!(location["artifactLocation"]["uri"], "a%20b/first.env");
+    let mut short = report;
+    short.name_only_rules_that_found();
+    let short: Value = serde_json::from_str(&written(&short, Redaction::FULL, "sarif")).unwrap();
+    check_sarif(&short);
+    assert_eq!(short["runs"][0]["tool"]["driver"]["rules"].as_array().unwrap().len(), 1);
     // The token stands in columns 7 to 77 of line 2; the end is excluded.
     assert_eq!(
         location["region"],

@@ -22,10 +22,28 @@ fn gitignore_is_honoured_unless_told() {
     std::fs::create_dir(root.join("build")).unwrap();
     std::fs::write(root.join("build/out"), token(2)).unwrap();
     std::fs::write(root.join(".hidden"), token(3)).unwrap();
-    assert_eq!(files(&scanner().scan_tree(root).unwrap(), root), [".hidden"]);
+    let honoured = scanner().scan_tree(root).unwrap();
+    assert_eq!((files(&honoured, root), honoured.coverage.excludes), (vec![".hidden".to_owned()], true));
     let mut options = Options::usual();
     options.honour_ignore_files = false;
-    assert_eq!(files(&Scanner::new(options).unwrap().scan_tree(root).unwrap(), root), [".hidden", "build/out"]);
+    let all = Scanner::new(options).unwrap().scan_tree(root).unwrap();
+    assert_eq!(files(&all, root), [".hidden", "build/out"]);
+    assert!(!all.coverage.excludes);
+}
+
+#[test]
+fn that_files_may_be_excluded_is_said_only_where_git_would_exclude_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    std::fs::create_dir_all(root.join("top/inner")).unwrap();
+    std::fs::write(root.join("top/inner/file"), "x").unwrap();
+    let excludes = |path: &str| scanner().scan_tree(&root.join(path)).unwrap().coverage.excludes;
+    std::fs::write(root.join(".gitignore"), "x\n").unwrap();
+    assert!(!excludes("."), "no repository");
+    std::fs::create_dir(root.join("top/.git")).unwrap();
+    assert!(!excludes("top/inner"), "a file above the repository");
+    std::fs::write(root.join("top/.gitignore"), "x\n").unwrap();
+    assert!(excludes("top/inner") && excludes("top") && excludes("."));
 }
 
 #[test]

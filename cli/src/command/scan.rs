@@ -114,7 +114,10 @@ pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome,
     if settings.verify && !settings.verify_dry_run {
         verify::run(&mut report, &settings.verify_endpoint)?;
     }
-    write(settings, format, &report).map_err(ScanFailure::Write)?;
+    if !settings.as_gitleaks {
+        report.name_only_rules_that_found();
+    }
+    write(settings, format, &report)?;
     if settings.verify_dry_run {
         verify::preview(&report, &settings.verify_endpoint)?;
     }
@@ -232,25 +235,23 @@ fn warn(settings: &Settings, scanner: &Scanner) -> Result<(), ScanFailure> {
     Ok(())
 }
 
-fn write(settings: &Settings, format: Format, report: &Report) -> io::Result<()> {
+fn write(settings: &Settings, format: Format, report: &Report) -> Result<(), ScanFailure> {
     let redaction = Redaction::percent(settings.redact.unwrap_or(if settings.as_gitleaks { 0 } else { 100 }));
     let file = settings.report_path.as_deref().filter(|path| *path != Path::new("-"));
-    match file {
-        // The report may show credentials: nobody else reads it.
-        Some(path) => {
-            let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-            write_as(format, redaction, false, report, &mut io::BufWriter::new(file))?;
-            if settings.verbose {
-                write_to_terminal(Format::Text, redaction, report)?;
-            }
-        }
-        None if settings.as_gitleaks && settings.report_path.is_none() => {
-            if settings.verbose {
-                write_to_terminal(Format::Text, redaction, report)?;
-            }
-        }
-        None => write_to_terminal(format, redaction, report)?,
+    if let Some(path) = file {
+        write_to_file(path, format, redaction, report)
+            .map_err(|source| ScanFailure::Report { path: path.to_owned(), source })?;
     }
+    let is_silent = file.is_some() || (settings.as_gitleaks && settings.report_path.is_none());
+    let on_terminal = if is_silent { settings.verbose.then_some(Format::Text) } else { Some(format) };
+    if let Some(format) = on_terminal {
+        write_to_terminal(format, redaction, report).map_err(ScanFailure::Write)?;
+    }
+    say(settings, report).map_err(ScanFailure::Write)
+}
+
+/// Says what was covered, and which ignores were not used.
+fn say(settings: &Settings, report: &Report) -> io::Result<()> {
     let mut to = io::stderr().lock();
     if settings.says("info") {
         report::write_summary(report, &mut to)?;
@@ -261,6 +262,12 @@ fn write(settings: &Settings, format: Format, report: &Report) -> io::Result<()>
         }
     }
     Ok(())
+}
+
+/// The report may show credentials: nobody else reads the file.
+fn write_to_file(path: &Path, format: Format, redaction: Redaction, report: &Report) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    write_as(format, redaction, false, report, &mut io::BufWriter::new(file))
 }
 
 fn write_to_terminal(format: Format, redaction: Redaction, report: &Report) -> io::Result<()> {

@@ -74,6 +74,8 @@ struct Covered<'a> {
     unpacked: u64,
     symlinks: u64,
     allowed: u64,
+    /// Whether a `.gitignore` may have left files out.
+    excludes: bool,
     omitted: u64,
     omissions: Vec<Omitted<'a>>,
 }
@@ -116,6 +118,7 @@ pub fn write_full_json(report: &Report, redaction: Redaction, to: &mut impl Writ
             unpacked: coverage.unpacked,
             symlinks: coverage.symlinks,
             allowed: coverage.allowed,
+            excludes: coverage.excludes,
             omitted: coverage.omitted,
             omissions: omissions.map(|gap| Omitted { what: &gap.what, why: gap.why.to_string() }).collect(),
         },

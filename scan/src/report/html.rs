@@ -54,6 +54,9 @@ pub fn write_html(report: &Report, redaction: Redaction, to: &mut impl Write) ->
     ] {
         writeln!(to, "<tr><th>{name}</th><td>{number}</td></tr>")?;
     }
+    if coverage.excludes {
+        writeln!(to, "<tr><th>What .gitignore excludes</th><td>not read</td></tr>")?;
+    }
     writeln!(to, "</table>")?;
     if !coverage.omissions.is_empty() {
         writeln!(to, "<h2>Not covered</h2>\n<table>")?;

@@ -106,8 +106,8 @@ fn place(finding: &Finding, look: &Look, to: &mut impl Write) -> io::Result<()> 
 
 /// Writes what was covered and what was not, for people.
 pub fn write_summary(report: &Report, to: &mut impl Write) -> io::Result<()> {
-    let Coverage { files, blobs, commits, bytes, binary, archives, unpacked, symlinks, allowed, omitted, omissions } =
-        &report.coverage;
+    let Coverage { files, blobs, commits, bytes, binary, archives, unpacked, symlinks, allowed, .. } = &report.coverage;
+    let Coverage { excludes, omitted, omissions, .. } = &report.coverage;
     let (credentials, places) = (groups(report).len(), report.findings.len());
     match (credentials, places) {
         (0, _) => write!(to, "no leaks found")?,
@@ -124,7 +124,9 @@ pub fn write_summary(report: &Report, to: &mut impl Write) -> io::Result<()> {
     }
     let passed = [(*symlinks, "link", ""), (*allowed, "file", " that the configuration allows")];
     let passed = passed.iter().filter(|(count, ..)| *count > 0);
-    let passed: Vec<String> = passed.map(|(count, what, which)| format!("{}{which}", counted(*count, what))).collect();
+    let passed = passed.map(|(count, what, which)| format!("{}{which}", counted(*count, what)));
+    let excluded = excludes.then(|| "what .gitignore excludes (--no-ignore reads it)".to_owned());
+    let passed: Vec<String> = passed.chain(excluded).collect();
     if !passed.is_empty() {
         write!(to, "; passed over {}", passed.join(", "))?;
     }

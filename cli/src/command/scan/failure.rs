@@ -80,8 +80,16 @@ pub(crate) enum ScanFailure {
         /// Why.
         source: io::Error,
     },
-    /// The report cannot be written.
-    #[error("the report cannot be written")]
+    /// The file of the report cannot be written.
+    #[error("the report {} cannot be written", path.display())]
+    Report {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What is said cannot be.
+    #[error("the output cannot be written")]
     Write(#[source] io::Error),
     /// Neither flag nor extension tells the form of the report.
     #[error("unknown report format: give --report-format, or end the report's name in .json, .csv or .sarif")]

@@ -50,21 +50,20 @@ impl IgnoreArgs {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(write(error)),
         };
+        let end = end_of_line(&before);
         let mut added = String::new();
         if !before.is_empty() && !before.ends_with('\n') {
-            added.push('\n');
+            added.push_str(end);
         }
         if !before.lines().any(|line| line.starts_with("key ")) {
-            added.push_str(&format!(
-                "# Findings of `turnlock scan` that are no leaks.\nkey {}\n",
-                key().map_err(write)?
-            ));
+            let key = key().map_err(write)?;
+            added.push_str(&format!("# Findings of `turnlock scan` that are no leaks.{end}key {key}{end}"));
         }
         let note = note(&self.reason, self.until);
         let named = |name: &str| before.lines().find(|line| name_of(line) == name);
         let new: Vec<&String> = self.names.iter().filter(|name| named(name).is_none()).collect();
         for name in &new {
-            added.push_str(&format!("{name}{note}\n"));
+            added.push_str(&format!("{name}{note}{end}"));
         }
         // Another note is wanted, or that of the entry makes it count no more.
         let outdated = |line: &str| last_day(line).is_some_and(|last| last < today());
@@ -78,10 +77,13 @@ impl IgnoreArgs {
             let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(write)?;
             file.write_all(added.as_bytes()).map_err(write)?;
         } else {
-            let line =
-                |line: &str| if is_changed(line) { format!("{}{note}\n", name_of(line)) } else { format!("{line}\n") };
-            let text: String = before.lines().map(line).collect();
-            replace(&path, &format!("{text}{}", added.trim_start_matches('\n'))).map_err(write)?;
+            let line = |whole: &str| {
+                let line = whole.trim_end_matches(['\r', '\n']);
+                let ending = whole.get(line.len()..).unwrap_or_default();
+                if is_changed(line) { format!("{}{note}{ending}", name_of(line)) } else { whole.to_owned() }
+            };
+            let text: String = before.split_inclusive('\n').map(line).collect();
+            replace(&path, &format!("{text}{added}")).map_err(write)?;
         }
         let (path, known) = (path.display(), self.names.len() - new.len());
         let changed = if changed == 0 { String::new() } else { format!(", {changed} of them changed") };
@@ -104,8 +106,14 @@ fn last_day(line: &str) -> Option<chrono::NaiveDate> {
     line.split_once("# until ")?.1.get(..10)?.parse().ok()
 }
 
-/// Puts `text` in the place of the file at once: who reads it meanwhile reads the old one.
+/// How the lines of `text` end.
+fn end_of_line(text: &str) -> &'static str {
+    if text.split_inclusive('\n').next().is_some_and(|line| line.ends_with("\r\n")) { "\r\n" } else { "\n" }
+}
+
+/// Puts `text` in the place of the file at once: who reads it meanwhile reads the old one. A link to it stays one.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let path = &std::fs::canonicalize(path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;

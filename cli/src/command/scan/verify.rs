@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Most of an answer that is read.
 const ANSWER_BYTES: usize = 64 << 10;
 
+/// So many credentials are listed with what would be asked about them.
+const MAX_LISTED: usize = 100;
+
 /// Who is asked in place of a provider's host.
 #[derive(Debug, Clone)]
 pub(super) struct Endpoint {
@@ -70,6 +73,7 @@ pub(super) fn run(report: &mut Report, endpoints: &[Endpoint]) -> Result<(), Sca
 pub(super) fn preview(report: &Report, endpoints: &[Endpoint]) -> Result<(), ScanFailure> {
     let mut to = io::stderr().lock();
     let (mut questions, mut credentials, mut unasked, mut hosts) = (0, 0, 0, BTreeSet::new());
+    let mut listed = 0;
     for planned in verify::plan(report)? {
         hosts.extend(planned.host.clone());
         let lines = match &planned.questions {
@@ -83,6 +87,10 @@ pub(super) fn preview(report: &Report, endpoints: &[Endpoint]) -> Result<(), Sca
                 vec![format!("would not be asked about: {why}")]
             }
         };
+        listed += 1;
+        if listed > MAX_LISTED {
+            continue;
+        }
         let more = match planned.places {
             0 | 1 => String::new(),
             places => format!(" and {}", counted(places - 1, "more place")),
@@ -91,6 +99,9 @@ pub(super) fn preview(report: &Report, endpoints: &[Endpoint]) -> Result<(), Sca
         for line in lines {
             writeln!(to, "{}", printable(&format!("{place}: {line}"))).map_err(ScanFailure::Write)?;
         }
+    }
+    if listed > MAX_LISTED {
+        writeln!(to, "and {}", counted(listed - MAX_LISTED, "more credential")).map_err(ScanFailure::Write)?;
     }
     let asked = format!("{} about {}", counted(questions, "question"), counted(credentials, "credential"));
     let asked = format!("would ask at most {asked}, of {}", counted(hosts.len(), "provider"));
