@@ -36,7 +36,7 @@ fn hooks_refuse_commits_keep_the_hooks_that_were_there_and_are_written_once() {
     let first = folder.scan(&["install-hook"]);
     assert!(out(&first).contains("the hook that was there runs first"), "{}{}", out(&first), err(&first));
     let second = folder.scan(&["install-hook"]);
-    assert_eq!(out(&second).matches("is already installed").count(), 2, "{}", out(&second));
+    assert_eq!(out(&second).matches("is already installed").count(), 3, "{}", out(&second));
 
     folder.git(&["add", "config.py"]);
     let refused = folder.git(&["commit", "-qm", "leak"]);
@@ -51,6 +51,27 @@ fn hooks_refuse_commits_keep_the_hooks_that_were_there_and_are_written_once() {
     folder.git(&["add", "config.py"]);
     let passed = folder.git(&["commit", "-qm", "clean"]);
     assert!(passed.status.success(), "{}{}", out(&passed), err(&passed));
+}
+
+#[test]
+fn a_credential_in_the_message_of_a_commit_is_refused() {
+    let folder = guarded();
+    folder.write("a", "clean\n");
+    folder.git(&["add", "a"]);
+    let refused = folder.git(&["commit", "-qm", &format!("Use {}", leak())]);
+    let said = out(&refused) + &err(&refused);
+    assert!(!refused.status.success() && said.contains("(commit message):1") && !said.contains(&key()), "{said}");
+    // Below the scissors stands what changes, which is another hook's.
+    folder.write("message", &format!("Say\n# -{0} >8 {0}-\n-{1}", "-".repeat(23), leak()));
+    let passed = folder.git(&["commit", "-q", "-F", "message", "--cleanup=scissors"]);
+    assert!(passed.status.success(), "{}", err(&passed));
+    // Named, it is no leak any more.
+    let name = said.split("to ignore: ").nth(1).and_then(|rest| rest.lines().next()).unwrap().to_owned();
+    assert!(folder.scan(&["ignore", &name]).status.success(), "{name}");
+    assert!(passes(&folder, &["commit", "-qm", &format!("Use {}", leak()), "--allow-empty"]));
+    let missing = folder.scan(&["commit-msg", "no-such-file"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(err(&missing).contains("no-such-file cannot be read"), "{}", err(&missing));
 }
 
 #[test]
@@ -175,8 +196,14 @@ fn the_hooks_for_the_pre_commit_framework_stop_what_is_staged() {
     let folder = Folder::new();
     folder.git(&["init", "-q"]);
     let text = std::fs::read_to_string(top().join(".pre-commit-hooks.yaml")).unwrap();
-    let hooks: Vec<Value> = serde_norway::from_str(&text).unwrap();
-    assert_eq!(hooks.iter().map(|hook| hook["id"].as_str().unwrap()).collect::<Vec<_>>(), ["turnlock", "gitleaks"]);
+    let mut hooks: Vec<Value> = serde_norway::from_str(&text).unwrap();
+    let names: Vec<_> = hooks.iter().map(|hook| hook["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(names, ["turnlock", "gitleaks", "turnlock-message"]);
+    // Of the message the file is given behind the entry.
+    let message = hooks.pop().unwrap();
+    assert_eq!(message["stages"], serde_json::json!(["commit-msg"]));
+    let entry = format!("{} config.py", message["entry"].as_str().unwrap());
+    assert_eq!(folder.run("sh", &["-c", &entry]).status.code(), Some(1));
     for hook in hooks {
         assert_eq!((hook["language"].as_str(), hook["pass_filenames"].as_bool()), (Some("system"), Some(false)));
         let run = || folder.run("sh", &["-c", hook["entry"].as_str().unwrap()]).status.code();

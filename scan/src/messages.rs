@@ -17,7 +17,7 @@ use crate::origin::{self, Rank};
 use crate::scanner::Scanner;
 
 /// What findings in the message of a commit have for a file. NEVER CHANGE: ignore files hold it.
-const COMMIT_MESSAGE: &str = "(commit message)";
+pub(crate) const COMMIT_MESSAGE: &str = "(commit message)";
 
 /// How that begins which they have in the message of a tag. NEVER CHANGE.
 const TAG_MESSAGE: &str = "(message of tag ";
@@ -89,6 +89,18 @@ impl Visit for Listener<'_> {
 /// What follows the first empty line, in commits and in tags.
 fn message(object: &[u8]) -> &[u8] {
     memchr::memmem::find(object, b"\n\n").and_then(|at| object.get(at + 2..)).unwrap_or_default()
+}
+
+/// What of `text`, the file that git hands to its hook `commit-msg`, can become part of the message: not the changes that
+/// `git commit --verbose` shows below its scissors. Comments may become one, as the configuration has it.
+pub(crate) fn written(text: &[u8]) -> &[u8] {
+    const SCISSORS: &[u8] = b" ------------------------ >8 ------------------------\n";
+    let cut = memchr::memmem::find_iter(text, SCISSORS).find(|at| {
+        // Behind the character for comments, whichever it is, at the start of a line.
+        let start = text.get(..*at).and_then(|before| memchr::memrchr(b'\n', before)).map_or(0, |newline| newline + 1);
+        (1..=4).contains(&(at - start))
+    });
+    text.get(..cut.unwrap_or(text.len())).unwrap_or(text)
 }
 
 /// Adds what the messages of the `speakers` hold to the `findings`, the first messages first, each credential as often as it

@@ -21,7 +21,7 @@ use crate::received::{self, Quarantine};
 use crate::report::Report;
 use crate::rule::{self, Rule};
 use crate::ruleset::Ruleset;
-use crate::{archive, decode, git, sent, staged, walk};
+use crate::{archive, decode, git, messages, sent, staged, walk};
 
 /// What is scanned and how.
 pub struct Options {
@@ -318,6 +318,18 @@ impl Scanner {
 
     /// Scans `bytes`, such as those from a pipe, under the name `file` (may be empty).
     pub fn scan_bytes(&self, file: &str, bytes: &[u8]) -> Report {
+        self.scan_text(file, bytes, &Excuses::general(self))
+    }
+
+    /// Scans the message of a commit that is about to be made in the repository at or above `path`: `text` is what its author
+    /// wrote, with what git adds to it.
+    pub fn scan_message(&self, path: &Path, text: &[u8]) -> Result<Report, ScanError> {
+        let repository = git::open(path)?;
+        let excuses = self.excuses(repository.workdir().unwrap_or(path))?;
+        Ok(self.scan_text(messages::COMMIT_MESSAGE, messages::written(text), &excuses))
+    }
+
+    fn scan_text(&self, file: &str, bytes: &[u8], excuses: &Excuses) -> Report {
         let mut coverage = Coverage { files: 1, bytes: bytes.len() as u64, ..Coverage::default() };
         let mut content = self.look_into(bytes, &HashMap::new());
         let confirmed = self.confirm(std::mem::take(&mut content.inspection.candidates), &mut coverage);
@@ -328,7 +340,7 @@ impl Scanner {
         let inspector = self.inspector();
         let sightings = &content.inspection.sightings;
         let findings = sightings.iter().map(|sighting| inspector.finding(sighting, file, None)).collect();
-        self.report(findings, coverage, &Excuses::general(self))
+        self.report(findings, coverage, excuses)
     }
 
     /// Scans what `reader` gives, of any length, under the name `file` (may be empty).

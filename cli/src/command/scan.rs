@@ -42,6 +42,8 @@ enum Target<'a> {
     Received(&'a Path),
     /// What a push is about to send to this remote.
     Sent(&'a str),
+    /// The message of a commit that is about to be made, in this file.
+    Message(&'a Path),
     Files(&'a Path),
     Input,
 }
@@ -61,6 +63,7 @@ pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome,
         Some(Source::Git(git)) => Target::History(&git.path),
         Some(Source::PreReceive { path }) => Target::Received(path),
         Some(Source::PrePush { remote, .. }) => Target::Sent(remote),
+        Some(Source::CommitMsg { file }) => Target::Message(file),
         Some(Source::Dir { path }) => Target::Files(path),
         Some(Source::Stdin) => Target::Input,
         Some(Source::Detect { pipe: true, .. }) => Target::Input,
@@ -107,6 +110,7 @@ pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome,
         Target::Staged(path) => scanner.scan_staged(path)?,
         Target::Sent(remote) => scanner.scan_sent(Path::new("."), remote, &mut io::stdin().lock())?,
         Target::Received(path) => scanner.scan_received(path, &quarantine(), &mut io::stdin().lock())?,
+        Target::Message(file) => message(&scanner, file)?,
         Target::Files(path) => scanner.scan_tree(path)?,
         Target::Input => input(&scanner, limit)?,
     };
@@ -182,7 +186,7 @@ fn tops(settings: &Settings, target: &Target<'_>) -> Vec<PathBuf> {
         Target::Everything(path) | Target::History(path) | Target::Staged(path) => *path,
         Target::Files(path) | Target::Received(path) | Target::Logged(path, _) => *path,
         Target::Changes(git) => &git.path,
-        Target::Input | Target::Sent(_) => Path::new("."),
+        Target::Input | Target::Sent(_) | Target::Message(_) => Path::new("."),
     };
     let mut tops = Vec::new();
     if path.is_dir() {
@@ -195,6 +199,12 @@ fn tops(settings: &Settings, target: &Target<'_>) -> Vec<PathBuf> {
         tops.extend(turnlock_scan::repository_top(path));
     }
     tops
+}
+
+/// Scans the message that git lets its author write into `file`.
+fn message(scanner: &Scanner, file: &Path) -> Result<Report, ScanFailure> {
+    let text = std::fs::read(file).map_err(|source| ScanFailure::Read { path: file.to_owned(), source })?;
+    Ok(scanner.scan_message(Path::new("."), &text)?)
 }
 
 /// Scans standard input, as far as files are read too.

@@ -225,6 +225,13 @@ pub(super) enum Source {
         #[arg(hide = true)]
         url: Option<String>,
     },
+    /// The message of a commit, called by the hook `commit-msg`: what it says stays in the history.
+    ///
+    /// The hook is `exec turnlock scan commit-msg "$1"`.
+    CommitMsg {
+        /// The file with the message.
+        file: PathBuf,
+    },
     /// Files only; names are reported as walked.
     #[command(visible_aliases = ["file", "directory"])]
     Dir {
@@ -234,7 +241,7 @@ pub(super) enum Source {
     },
     /// What comes in on standard input.
     Stdin,
-    /// Write a hook that scans what is to be committed, and one that scans what is to be pushed.
+    /// Write hooks that scan what is to be committed, its message, and what is to be pushed.
     InstallHook(super::hook::HookArgs),
     /// Name a finding in `.turnlockignore`, with a reason and a last day.
     Ignore(super::ignore::IgnoreArgs),

@@ -16,7 +16,8 @@ const BEFORE: &str = "before-turnlock";
 
 /// Arguments of `turnlock scan install-hook`.
 ///
-/// Writes two hooks into the repository: pre-commit scans what is staged, pre-push what the other side does not have yet.
+/// Writes three hooks into the repository: pre-commit scans what is staged, commit-msg the message of the commit, pre-push what the
+/// other side does not have yet.
 /// A hook that is already there is kept under the name NAME.before-turnlock and runs first. Running the command again
 /// changes nothing. `git commit --no-verify` and SKIP=turnlock (or SKIP=gitleaks) pass the hooks by.
 #[derive(Debug, clap::Args)]
@@ -26,14 +27,14 @@ pub(super) struct HookArgs {
     path: PathBuf,
 
     /// Only this hook.
-    #[arg(long, value_name = "NAME", value_parser = ["pre-commit", "pre-push"])]
+    #[arg(long, value_name = "NAME", value_parser = ["pre-commit", "commit-msg", "pre-push"])]
     only: Option<String>,
 }
 
 impl HookArgs {
     pub(super) fn run(&self) -> Result<(), ScanFailure> {
         let folder = hooks_folder(&self.path)?;
-        let hooks = [("pre-commit", PRE_COMMIT), ("pre-push", PRE_PUSH)];
+        let hooks = [("pre-commit", PRE_COMMIT), ("commit-msg", COMMIT_MSG), ("pre-push", PRE_PUSH)];
         for (name, body) in hooks.iter().filter(|(name, _)| self.only.as_deref().is_none_or(|only| only == *name)) {
             let done =
                 install(&folder, name, body).map_err(|source| ScanFailure::Hook { path: folder.join(name), source })?;
@@ -48,6 +49,13 @@ const PRE_COMMIT: &str = "\
 if [ -x \"$before\" ]; then \"$before\" \"$@\" || exit $?; fi
 case ,$SKIP, in *,turnlock,* | *,gitleaks,*) exit 0 ;; esac
 exec turnlock scan git --staged
+";
+
+/// Git names the file with the message.
+const COMMIT_MSG: &str = "\
+if [ -x \"$before\" ]; then \"$before\" \"$@\" || exit $?; fi
+case ,$SKIP, in *,turnlock,* | *,gitleaks,*) exit 0 ;; esac
+exec turnlock scan commit-msg \"$1\"
 ";
 
 /// Both read the references that are pushed.
