@@ -8,6 +8,7 @@ mod io;
 pub mod limits;
 pub mod listener;
 mod parse;
+mod shares;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod tls;

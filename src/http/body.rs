@@ -37,8 +37,11 @@ where
     let deadline = tokio::time::Instant::now() + limits.body_timeout;
     loop {
         let until = deadline.min(tokio::time::Instant::now() + limits.stall_timeout);
-        let frame = tokio::time::timeout_at(until, body.frame());
-        let Some(frame) = frame.await.map_err(|_| Error::invalid("request body came too slowly"))? else { break };
+        let frame = tokio::select! {
+            frame = tokio::time::timeout_at(until, body.frame()) => frame,
+            given_up = held.given_up() => return Err(given_up),
+        };
+        let Some(frame) = frame.map_err(|_| Error::invalid("request body came too slowly"))? else { break };
         let frame = frame.map_err(|_| Error::invalid("request body could not be read"))?;
         let Ok(bytes) = frame.into_data() else { continue };
         let length = text.len() + bytes.len();
@@ -46,6 +49,7 @@ where
         grow(&mut text, length, announced.unwrap_or(limits.max_request_bytes), &mut held)?;
         text.extend_from_slice(&bytes);
     }
+    held.keep()?;
     Ok((Protected::new(std::mem::take(&mut *text)), Some(held)))
 }
 

@@ -1,14 +1,13 @@
 //! What a client may cost before and after it is known.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::shares::{NoRoom, Share, Shares};
 use super::turns::Turns;
 use crate::error::Error;
 use crate::request::Peer;
@@ -57,11 +56,9 @@ impl Default for Limits {
 
 /// What all requests of a server share. Known and unknown senders have memory for bodies of their own, so that the latter cannot
 /// use up what the former need.
-#[derive(Debug)]
 pub(super) struct Budget {
     known: Arc<Semaphore>,
-    unknown: Arc<Semaphore>,
-    shares: Arc<Shares>,
+    unknown: Arc<Shares>,
     pub(super) turns: Turns,
 }
 
@@ -76,18 +73,13 @@ pub(super) enum Sender {
 
 /// Bytes that one permit stands for.
 const UNIT: usize = 1024;
-/// What one address may hold of the memory for unknown senders, as a fraction. An address may have a quarter of all
-/// connections, so that those of one cannot fill it, nor all connections that there may be.
-const SHARE: usize = 8;
 
 impl Budget {
     pub(super) fn new(limits: &Limits) -> Self {
         let units = |bytes: usize| (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS);
-        let unknown = units(limits.anonymous_in_flight_bytes);
         Self {
             known: Arc::new(Semaphore::new(units(limits.in_flight_bytes))),
-            unknown: Arc::new(Semaphore::new(unknown)),
-            shares: Arc::new(Shares { most: (unknown / SHARE).max(1), taken: Mutex::default() }),
+            unknown: Shares::new(units(limits.anonymous_in_flight_bytes)),
             turns: Turns::new(),
         }
     }
@@ -95,80 +87,58 @@ impl Budget {
     /// What a request of `sender` holds: nothing yet.
     pub(super) fn held(&self, sender: Sender) -> Held {
         match sender {
-            Sender::Known => Held { permits: None, share: None, pool: self.known.clone() },
-            Sender::Unknown(peer) => {
-                let share = Share { of: self.shares.clone(), origin: origin(peer), units: 0 };
-                Held { permits: None, share: Some(share), pool: self.unknown.clone() }
-            }
+            Sender::Known => Held::Known { permits: None, pool: self.known.clone() },
+            Sender::Unknown(peer) => Held::Unknown(self.unknown.begin(peer)),
         }
     }
 }
 
 /// Memory that a request holds until it is answered; given back when dropped.
-#[derive(Debug)]
-pub(super) struct Held {
-    permits: Option<OwnedSemaphorePermit>,
-    share: Option<Share>,
-    pool: Arc<Semaphore>,
+pub(super) enum Held {
+    /// Of the pool of known senders.
+    Known { permits: Option<OwnedSemaphorePermit>, pool: Arc<Semaphore> },
+    /// Of what the others share.
+    Unknown(Share),
 }
 
 impl Held {
     /// Takes as much more as `bytes` in all need, or refuses: waiting would let a queue grow.
     pub(super) fn cover(&mut self, bytes: usize) -> Result<(), Error> {
-        let busy = || Error::Busy(Duration::from_secs(1));
-        let before = self.permits.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let (permits, pool) = match self {
+            Self::Unknown(share) => return share.grow(bytes.div_ceil(UNIT)).map_err(busy),
+            Self::Known { permits, pool } => (permits, pool),
+        };
+        let before = permits.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = bytes.div_ceil(UNIT).saturating_sub(before);
-        if !self.share.as_mut().is_none_or(|share| share.take(more)) {
-            return Err(busy());
-        }
         let more = u32::try_from(more).map_err(|_| Error::TooLarge(u32::MAX as usize))?;
-        let more = self.pool.clone().try_acquire_many_owned(more).map_err(|_| busy())?;
-        match &mut self.permits {
+        let more = pool.clone().try_acquire_many_owned(more).map_err(busy)?;
+        match permits {
             Some(permits) => permits.merge(more),
-            None => self.permits = Some(more),
+            None => *permits = Some(more),
         }
         Ok(())
     }
-}
 
-/// How much of the memory for unknown senders each origin has, so that none takes it from the others.
-#[derive(Debug)]
-struct Shares {
-    most: usize,
-    // Held for one look-up, never across a wait.
-    taken: Mutex<HashMap<Option<IpAddr>, usize>>,
-}
-
-/// What one request has of its origin's share; given back when dropped.
-#[derive(Debug)]
-struct Share {
-    of: Arc<Shares>,
-    origin: Option<IpAddr>,
-    units: usize,
-}
-
-impl Share {
-    fn take(&mut self, units: usize) -> bool {
-        let mut taken = self.of.taken.lock();
-        let before = taken.get(&self.origin).copied().unwrap_or(0);
-        if before + units > self.of.most {
-            return false;
+    /// The body is whole: its memory is nobody else's any more.
+    pub(super) fn keep(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Known { .. } => Ok(()),
+            Self::Unknown(share) => share.keep().map_err(busy),
         }
-        taken.insert(self.origin, before + units);
-        self.units += units;
-        true
+    }
+
+    /// Waits until another body has the memory, and answers what becomes of this one.
+    pub(super) async fn given_up(&self) -> Error {
+        match self {
+            Self::Known { .. } => std::future::pending().await,
+            Self::Unknown(share) => share.given_up().await,
+        }
+        busy(NoRoom)
     }
 }
 
-impl Drop for Share {
-    fn drop(&mut self) {
-        let mut taken = self.of.taken.lock();
-        let Some(sum) = taken.get_mut(&self.origin) else { return };
-        *sum = sum.saturating_sub(self.units);
-        if *sum == 0 {
-            taken.remove(&self.origin);
-        }
-    }
+fn busy<E>(_: E) -> Error {
+    Error::Busy(Duration::from_secs(1))
 }
 
 /// What counts as one client: an address, or the network of an IPv6 address, of which a host has as many as it likes.
@@ -186,38 +156,18 @@ pub(super) fn origin(peer: Peer) -> Option<IpAddr> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::{Budget, Limits, SHARE, Sender, UNIT};
+    use super::{Budget, Limits, Sender, UNIT};
     use crate::request::Peer;
 
-    fn peer(address: &str) -> Sender {
-        Sender::Unknown(Peer::Ip(address.parse().unwrap()))
-    }
-
     #[test]
-    fn one_address_has_a_share_of_what_unknown_senders_have_and_gives_it_back() {
-        let limits = Limits { anonymous_in_flight_bytes: 2 * SHARE * UNIT, ..Limits::default() };
+    fn unknown_senders_take_nothing_from_known_ones() {
+        let limits = Limits { anonymous_in_flight_bytes: UNIT, in_flight_bytes: UNIT, ..Limits::default() };
         let budget = Budget::new(&limits);
-        let fill = |sender: Sender| {
-            let mut all = Vec::new();
-            loop {
-                let mut held = budget.held(sender);
-                match held.cover(1) {
-                    Ok(()) => all.push(held),
-                    Err(_) => return all,
-                }
-            }
-        };
-        let first = fill(peer("192.0.2.1"));
-        assert_eq!(first.len(), 2);
-        assert_eq!(fill(peer("::ffff:192.0.2.1")).len(), 0, "the same address in other words");
-        let second = fill(peer("2001:db8::1"));
-        assert_eq!(second.len(), 2);
-        assert_eq!(fill(peer("2001:db8::ffff:2")).len(), 0, "another address of the same host");
-        assert_eq!(fill(Sender::Unknown(Peer::Unix)).len(), 2);
-        assert!(budget.held(Sender::Known).cover(1 << 20).is_ok());
-        drop((first, second));
-        assert_eq!(fill(peer("192.0.2.1")).len(), 2);
-        assert!(budget.shares.taken.lock().is_empty());
+        let mut held = budget.held(Sender::Unknown(Peer::Unix));
+        held.cover(1).unwrap();
+        held.keep().unwrap();
+        assert!(budget.held(Sender::Unknown(Peer::Unix)).cover(1).is_err());
+        assert!(budget.held(Sender::Known).cover(1).is_ok());
     }
 
     #[test]

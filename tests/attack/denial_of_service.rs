@@ -249,15 +249,19 @@ async fn stalled_bodies_of_unknown_senders_keep_nobody_from_writing() {
     let instance = with_mounts().await;
     enable_auth(&instance, "userpass", "userpass").await;
     done(instance.as_root().put("auth/userpass/users/ann", json!({"password": "stalled-beside"})).await);
+    // As many addresses as it takes to fill the memory, each with more than its share.
     let mut sockets = Vec::new();
-    for address in ["127.0.0.9", "127.0.0.10"] {
-        sockets.extend(stalled(&instance, address, 600).await);
+    for host in 9..18 {
+        sockets.extend(stalled(&instance, &format!("127.0.0.{host}"), 130).await);
     }
-    // Not for nothing: their own addresses have nothing left.
+    // Who comes from one of these addresses logs in all the same: what is on its way for longest makes room.
     let mut beside = connect(&instance, "127.0.0.9").await;
-    beside.write_all(&raw::request("POST", "/v1/auth/userpass/login/x", "", "{}")).await.unwrap();
-    let answer = raw::until_closed(&mut beside, PATIENCE).await.expect("it is refused at once");
-    assert_eq!(answer.status, 429, "{answer:?}");
+    let body = json!({"password": "stalled-beside"}).to_string();
+    beside.write_all(&raw::request("POST", "/v1/auth/userpass/login/ann", "", &body)).await.unwrap();
+    let answer = raw::until_closed(&mut beside, PATIENCE).await.expect("a login is answered");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let oldest = raw::answer(&mut sockets[0], PATIENCE).await.expect("it is refused at once");
+    assert_eq!(oldest.status, 429, "{oldest:?}");
     let as_root = instance.as_root();
     done(as_root.put("secret/data/beside", json!({"data": {"a": 1}})).await);
     let (status, login) = instance.api("").put("auth/userpass/login/ann", json!({"password": "stalled-beside"})).await;
