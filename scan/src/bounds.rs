@@ -1,4 +1,4 @@
-//! How much one scan keeps and unpacks in all, whatever it is given to read.
+//! How much is kept of one text, of one file and in one scan, and how much a scan unpacks, whatever it is given to read.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -7,6 +7,32 @@ use crate::inspect::Sighting;
 
 /// Bytes of texts around hits that are kept in all.
 const KEPT_BYTES: u64 = 256 << 20;
+
+/// What may still be kept of one text or of one file: the hits, and the bytes of texts around them, which may be long lines.
+#[derive(Debug)]
+pub(crate) struct Room {
+    hits: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// That of one text. How many hits are told apart in it is the rules' own bound.
+    pub(crate) fn of_text() -> Self {
+        Self { hits: usize::MAX, bytes: 32 << 20 }
+    }
+
+    /// That of one file, an archive as one.
+    pub(crate) fn of_file() -> Self {
+        Self { hits: 10_000, bytes: 64 << 20 }
+    }
+
+    /// Whether one more hit is kept. After one that is not, none is.
+    pub(crate) fn keep(&mut self, sighting: &Sighting) -> bool {
+        let left = self.hits.checked_sub(1).zip(self.bytes.checked_sub(sighting.kept_bytes()));
+        (self.hits, self.bytes) = left.unwrap_or((0, 0));
+        left.is_some()
+    }
+}
 
 /// What a scan may still take.
 #[derive(Debug)]

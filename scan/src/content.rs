@@ -7,6 +7,7 @@ use std::io::{self, Cursor, Read};
 use turnlock_core::finding::{Fingerprint, LiveSecret};
 
 use crate::archive::{self, Format, HEAD_BYTES, Limits, ReadSeek, Visitor};
+use crate::bounds::Room;
 use crate::coverage::{Coverage, Why};
 use crate::inspect::{self, Inspection, Inspector};
 use crate::scanner::Scanner;
@@ -15,23 +16,24 @@ use crate::{keystore, sqlite, text, windows};
 /// The rules that are believed in binary content, by their certainty: what looks like a password there is not one.
 const MIN_BINARY_CERTAINTY: f32 = 0.8;
 
-/// So many hits are kept of one file, an archive as one.
-const MAX_HITS: usize = 10_000;
-
-/// So many bytes of its texts.
-const MAX_KEPT_BYTES: usize = 64 << 20;
-
 /// What was found in a file, and what of it could not be read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Content {
     /// The places name files within an archive.
     pub(crate) inspection: Inspection,
-    kept_bytes: usize,
+    room: Room,
     is_archive: bool,
     unpacked: u64,
     binary: u64,
     /// By the name within the archive.
     omissions: Vec<(String, Why)>,
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        let (inspection, omissions) = (Inspection::default(), Vec::new());
+        Self { inspection, room: Room::of_file(), is_archive: false, unpacked: 0, binary: 0, omissions }
+    }
 }
 
 impl Content {
@@ -47,15 +49,9 @@ impl Content {
     /// Adds what was found in the text `name`, as far as it can be kept of one file.
     fn add(&mut self, name: &str, inspection: Inspection) {
         let Inspection { sightings, candidates, mut gaps, .. } = inspection;
-        let room = MAX_HITS.saturating_sub(self.inspection.sightings.len());
-        let before = sightings.len();
-        for sighting in sightings.into_iter().take(room) {
-            self.kept_bytes += sighting.kept_bytes();
-            if self.kept_bytes <= MAX_KEPT_BYTES {
-                self.inspection.sightings.push(sighting);
-            }
-        }
-        if before > room || self.kept_bytes > MAX_KEPT_BYTES {
+        let found = self.inspection.sightings.len() + sightings.len();
+        self.inspection.sightings.extend(sightings.into_iter().take_while(|sighting| self.room.keep(sighting)));
+        if self.inspection.sightings.len() < found {
             gaps.push(Why::TooManyHits { limit: self.inspection.sightings.len() as u64 });
         }
         self.inspection.candidates.extend(candidates);

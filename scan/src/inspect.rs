@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::allow;
 use crate::archive;
-use crate::bounds::Bounds;
+use crate::bounds::{Bounds, Room};
 use crate::coverage::Why;
 use crate::decode::{self, Decoding, Layer};
 use crate::entropy;
@@ -20,9 +20,6 @@ use crate::windows::Window;
 
 /// Longest match that a finding carries whole; of a longer one the start.
 const MAX_MATCH_BYTES: usize = 16 << 10;
-
-/// Bytes that the hits of one text may hold of it: each holds its line, which may be long.
-const MAX_KEPT_BYTES: usize = 32 << 20;
 
 /// What one text holds.
 #[derive(Debug, Default)]
@@ -167,17 +164,14 @@ impl Inspector<'_> {
         let Hits { list, beyond, is_full } =
             self.rules.hits(text, self.until.min(text.len()), |span| self.is_allowed(text, span));
         let found = list.len();
-        let mut kept = 0;
+        let mut room = Room::of_text();
         let sightings: Vec<Sighting> = list
             .into_iter()
             .map(|hit| {
                 let (place, span) = (source.map(|source| text::place(source, &hit.span)), hit.secret.clone());
                 Sighting::of_rule(text, hit, place, span, Decoding::default())
             })
-            .take_while(|sighting| {
-                kept += sighting.kept_bytes();
-                kept <= MAX_KEPT_BYTES
-            })
+            .take_while(|sighting| room.keep(sighting))
             .collect();
         let limit = sightings.len() as u64;
         let gaps = if is_full || sightings.len() < found { vec![Why::TooManyHits { limit }] } else { Vec::new() };
