@@ -35,6 +35,23 @@ async fn from_a_new_store_to_the_first_secret_each_refusal_names_the_next_comman
     assert!(text.contains("no version 7 of secret/a"), "{text}");
     let (text, _) = said(&instance, &root, &["policy", "read", "nobody"]);
     assert!(text.contains("no policy nobody") && text.contains("turnlock policy list"), "{text}");
+    for (words, told, code) in [
+        (&["kv", "rollback", "-version=1", "secret/none"][..], "there is no secret at secret/none", 2),
+        (&["kv", "rollback", "-version=7", "secret/a"], "there is no version 7 of secret/a", 2),
+        (&["kv", "patch", "secret/none", "key=value"], "there is no secret at secret/none", 2),
+        (&["kv", "destroy", "-versions=one", "secret/a"], "versions are numbers", 1),
+        (&["rotate", "set", "secret/a"], "hint: -field=NAME", 2),
+        (
+            &["operator", "snapshot", "save", "/missing/snapshot"],
+            "/missing/snapshot: No such file or directory (os error 2)\n",
+            1,
+        ),
+    ] {
+        let (text, ended) = said(&instance, &root, words);
+        assert!(text.contains(told) && ended == Some(code), "{text}");
+    }
+    let none = instance.command(&root).args(["rotate", "list"]).output().unwrap();
+    assert!(none.stdout.starts_with(b"There is no rotation") && none.status.success(), "{none:?}");
     let (text, code) = said(&instance, &root, &["rotate", "delete", "secret/a"]);
     assert!(text.contains("no rotation is defined for secret/a") && code == Some(2), "{text}");
     let (text, code) = said(&instance, &root, &["token", "capabilities", &root, "secret/a"]);

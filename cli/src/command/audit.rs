@@ -83,6 +83,10 @@ impl AuditArgs {
                 };
                 if output.format != Format::Table {
                     output.document(data.get())?;
+                } else if members(data.get())?.is_empty() {
+                    line(
+                        "There is no audit device: nothing records who did what. The stanza audit of the configuration names one",
+                    )?;
                 } else {
                     let rows = members(data.get())?.into_iter().map(|(path, raw)| {
                         let facts = members(raw.get())?;

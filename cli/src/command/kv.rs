@@ -63,7 +63,7 @@ enum Verb {
         /// Path of the secret
         path: String,
         /// Which versions; the current one otherwise
-        #[arg(long, value_delimiter = ',', value_name = "N,…")]
+        #[arg(long, value_delimiter = ',', value_name = "N,…", value_parser = number)]
         versions: Vec<u64>,
     },
     /// Restore deleted versions
@@ -72,7 +72,7 @@ enum Verb {
         /// Path of the secret
         path: String,
         /// Which versions
-        #[arg(long, value_delimiter = ',', required = true, value_name = "N,…")]
+        #[arg(long, value_delimiter = ',', required = true, value_name = "N,…", value_parser = number)]
         versions: Vec<u64>,
     },
     /// Remove versions for good
@@ -81,7 +81,7 @@ enum Verb {
         /// Path of the secret
         path: String,
         /// Which versions
-        #[arg(long, value_delimiter = ',', required = true, value_name = "N,…")]
+        #[arg(long, value_delimiter = ',', required = true, value_name = "N,…", value_parser = number)]
         versions: Vec<u64>,
     },
     /// List the secrets below a path
@@ -250,6 +250,11 @@ fn not_there(place: &Place, asked: Option<u64>, reply: &turnlock_agent::Reply) -
             Failure::remote(format!("no secret found at {path}")).hint("`turnlock kv list` shows what there is")
         }
     }
+}
+
+/// The number of a version.
+fn number(text: &str) -> Result<u64, &'static str> {
+    text.trim().parse().map_err(|_| "versions are numbers, as in 3,4")
 }
 
 fn no_data() -> Failure {

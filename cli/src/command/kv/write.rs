@@ -2,7 +2,7 @@
 
 use http::Method;
 use serde_json::{Map, Value, json};
-use turnlock_agent::{Call, Client, Reply};
+use turnlock_agent::{Call, Client, ClientError, Reply};
 
 use super::mount::Place;
 use super::{is_unsupported, no_data, post};
@@ -91,7 +91,7 @@ impl PatchArgs {
             match client.send(call).await {
                 Ok(reply) => return written(output, &place, &reply),
                 Err(error) if self.method.is_none() && is_unsupported(&error) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(absent(error, &place, None)),
             }
         }
         let (mut data, version) = read(client, &place, None).await?;
@@ -115,9 +115,23 @@ pub(super) async fn rollback(client: &Client, output: &Output, place: &Place, ve
     struct Metadata {
         current_version: u64,
     }
-    let metadata: Metadata = client.read(&place.at("metadata")).await?.data_as()?;
+    let metadata = client.read(&place.at("metadata")).await.map_err(|error| absent(error, place, None))?;
+    let metadata: Metadata = metadata.data_as()?;
     let (data, _) = read(client, place, Some(version)).await?;
     written(output, place, &post(client, place.data(), &body(&data, Some(metadata.current_version))).await?)
+}
+
+/// The failure of what needs something to be there.
+fn absent(error: ClientError, place: &Place, version: Option<u64>) -> Failure {
+    let path = place.shown();
+    match (&error, version) {
+        (ClientError::NotFound { errors }, version) if errors.is_empty() => match version {
+            Some(number) => Failure::remote(format!("there is no version {number} of {path}, or it is deleted")),
+            None => Failure::remote(format!("there is no secret at {path}, or its current version is deleted")),
+        }
+        .hint(format!("`turnlock kv metadata get {path}` shows the versions, `turnlock kv put` writes one")),
+        _ => error.into(),
+    }
 }
 
 async fn read(client: &Client, place: &Place, version: Option<u64>) -> Result<(Map<String, Value>, u64), Failure> {
@@ -134,7 +148,8 @@ async fn read(client: &Client, place: &Place, version: Option<u64>) -> Result<(M
     if let Some(version) = version {
         call = call.query("version", version.to_string());
     }
-    let answer: Answer = client.send(call).await?.data_as()?;
+    let answer = client.send(call).await.map_err(|error| absent(error, place, version))?;
+    let answer: Answer = answer.data_as()?;
     Ok((answer.data.ok_or_else(no_data)?, answer.metadata.version))
 }
 

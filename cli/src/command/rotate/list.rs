@@ -7,7 +7,7 @@ use turnlock_agent::{Call, Client, ClientError};
 
 use super::history::seconds;
 use crate::failure::Failure;
-use crate::output::{Format, Output};
+use crate::output::{Format, Output, line};
 
 /// Arguments of `turnlock rotate list`.
 #[derive(Debug, clap::Args)]
@@ -62,6 +62,9 @@ impl ListArgs {
         let listed: Listed = reply.map(|reply| reply.data_as()).transpose()?.unwrap_or_default();
         if output.format != Format::Table {
             return output.keys(&listed.keys);
+        }
+        if listed.keys.is_empty() {
+            return line("There is no rotation; `turnlock rotate set` defines one");
         }
         let rows = listed.keys.iter().map(|name| row(name, listed.key_info.get(name))).collect();
         output.table(&["Secret", "State", "Last success", "Next", "Tries", "In the way"], rows)

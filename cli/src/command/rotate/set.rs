@@ -118,6 +118,10 @@ impl SetArgs {
             Err(error @ ClientError::Denied { anonymous: false, .. }) => {
                 return Err(Failure::from(error).hint(rights(name, targets.as_ref())));
             }
+            Err(ClientError::Api { errors, .. }) if errors.iter().any(|line| line.contains("field \"field\"")) => {
+                return Err(Failure::remote(format!("no rotation is defined for {name} yet, and no field is named"))
+                    .hint("-field=NAME says which field of the secret changes"));
+            }
             reply => found(reply, name)?,
         };
         output.done(&reply, &reply.data_as::<Defined>()?.told(name))
