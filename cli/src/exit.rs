@@ -41,7 +41,7 @@ Exit codes:
   0    done
   1    wrong usage or a local error; `status`: no answer; `scan`: something was found;
        `audit verify`: a flaw; `audit readers`: no record is about the secret
-  2    the server refused or cannot be reached; `status`: sealed; `scan`: wrong usage, or the scan
-       failed
+  2    the server refused or cannot be reached; `status`: sealed; `operator init -status`:
+       not initialized; `scan`: wrong usage, or the scan failed
   3    `scan`: nothing found, but not everything could be read
   `run` ends with the code of the program that it ran (128 + signal when a signal ended it)";

@@ -93,12 +93,12 @@ impl InitArgs {
             return self.document(&answer, output);
         }
         for (number, key) in answer.keys_base64.iter().enumerate() {
-            line(&format!("Unseal Key {}: {}", number + 1, **key))?;
+            line(&Zeroizing::new(format!("Unseal Key {}: {}", number + 1, **key)))?;
         }
         if !answer.keys_base64.is_empty() {
             line("")?;
         }
-        line(&format!("Initial Root Token: {}\n", *answer.root_token))?;
+        line(&Zeroizing::new(format!("Initial Root Token: {}\n", *answer.root_token)))?;
         line(&if answer.keys_base64.is_empty() {
             "The server is initialized and unseals itself with the key that its seal names. Keep a copy of that key in a safe\n\
              place: without it what is stored cannot be read again. There are no shares to make another root token with: revoke\n\

@@ -9,7 +9,7 @@ use super::Pgp;
 use super::share::Taker;
 use crate::args::Connection;
 use crate::failure::Failure;
-use crate::output::{Format, Output, line, members, text_of};
+use crate::output::{Format, Output, line, members, note, text_of};
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -78,6 +78,11 @@ impl RekeyArgs {
                 "require_verification": self.verify,
             });
             let reply = client.send(Call::new(Method::PUT, begin).json(&body)?).await?;
+            if output.format == Format::Table {
+                note(
+                    "turnlock: note: who holds a share of the old key gives it by `turnlock operator rekey`, until there are enough",
+                );
+            }
             if reply.body().is_empty() {
                 return output.object(text_of(client.read(begin).await?.body())?);
             }
