@@ -28,7 +28,7 @@ use turnlock_scan::baseline::Baseline;
 use turnlock_scan::config::Config;
 use turnlock_scan::ignore_list::IgnoreList;
 use turnlock_scan::report::{Redaction, write_json, write_text};
-use turnlock_scan::{Options, Scanner, sqlite as database};
+use turnlock_scan::{Options, Scanner, sqlite as tables};
 
 /// Panics where `bytes` break the law.
 pub type Law = fn(&[u8]);
@@ -345,13 +345,15 @@ pub fn archive(input: &[u8]) {
     assert!(report.coverage.omissions.iter().all(|omission| omission.what.starts_with("input")));
 }
 
-/// Whatever pages a database has, they are an answer, no longer than its size allows, and a scan of it ends.
+/// Whatever pages a database or its log has, they are an answer, no longer than its size allows, and a scan of it ends. Also taken
+/// for a log in front of its database.
 pub fn sqlite(input: &[u8]) {
-    if let Some(rows) = database::rows(input) {
-        assert!(
-            rows.text.len() <= input.len() * database::RATIO + database::FLOOR_BYTES,
-            "more than one of its size has"
-        );
+    let (log, database) = input.split_at(input.len() / 2);
+    for (bytes, database) in [(input, &[][..]), (log, database)] {
+        if let Some(rows) = tables::rows(bytes, database) {
+            let most = (bytes.len() + database.len()) * tables::RATIO + tables::FLOOR_BYTES;
+            assert!(rows.text.len() <= most, "more than one of its size has");
+        }
     }
     let report = scanner().scan_bytes("input", input);
     assert!(report.findings.iter().all(|finding| finding.place.file.starts_with("input")), "a finding is nowhere");

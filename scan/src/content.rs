@@ -84,12 +84,17 @@ pub(crate) type Confirmed = HashMap<Fingerprint, LiveSecret>;
 impl Scanner {
     /// What the file with `bytes` holds, values of the store that are `confirmed` among it.
     pub(crate) fn look_into(&self, bytes: &[u8], confirmed: &Confirmed) -> Content {
+        self.look_into_log(bytes, b"", confirmed)
+    }
+
+    /// The same for a file that may be the write-ahead log of `database`.
+    pub(crate) fn look_into_log(&self, bytes: &[u8], database: &[u8], confirmed: &Confirmed) -> Content {
         let head = bytes.get(..HEAD_BYTES).unwrap_or(bytes);
         match self.archive(head) {
             Some(format) => self.unpack(format, &mut Cursor::new(bytes), bytes.len() as u64, confirmed),
             None => {
                 let mut content = Content::default();
-                let mut looking = Looking { inspector: self.inspector(), confirmed, content: &mut content };
+                let mut looking = Looking { inspector: self.inspector(), confirmed, database, content: &mut content };
                 looking.look("", bytes);
                 content
             }
@@ -120,7 +125,7 @@ impl Scanner {
     pub(crate) fn unpack(&self, format: Format, file: &mut dyn ReadSeek, bytes: u64, confirmed: &Confirmed) -> Content {
         let mut content = Content { is_archive: true, ..Content::default() };
         let limits = Limits { depth: self.options.archive_depth, file_bytes: self.options.max_bytes };
-        let mut looking = Looking { inspector: self.inspector(), confirmed, content: &mut content };
+        let mut looking = Looking { inspector: self.inspector(), confirmed, database: b"", content: &mut content };
         archive::walk(format, file, bytes, limits, &mut looking);
         content
     }
@@ -129,6 +134,8 @@ impl Scanner {
 struct Looking<'l> {
     inspector: Inspector<'l>,
     confirmed: &'l Confirmed,
+    /// What a write-ahead log belongs to.
+    database: &'l [u8],
     content: &'l mut Content,
 }
 
@@ -140,7 +147,7 @@ impl Looking<'_> {
                 self.content.binary += 1;
                 let mut found = self.inspector.look(&text::words(bytes), Some(bytes), self.confirmed);
                 found.sightings.retain(|sighting| sighting.certainty >= MIN_BINARY_CERTAINTY);
-                if let Some(rows) = sqlite::rows(bytes) {
+                if let Some(rows) = sqlite::rows(bytes, self.database) {
                     self.add_said(&rows.text, &mut found);
                     found.gaps.extend(rows.is_cut.then_some(Why::Expands));
                     found.gaps.extend(rows.is_damaged.then_some(Why::DamagedRows));

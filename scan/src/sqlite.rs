@@ -29,10 +29,10 @@ pub struct Rows {
     pub is_damaged: bool,
 }
 
-/// What the database in `bytes`, or the write-ahead log of one, says. `None` if it is none. Of a log, rows whose table it does not
-/// make known have no names of columns.
-pub fn rows(bytes: &[u8]) -> Option<Rows> {
-    let pages = Pages::of(bytes)?;
+/// What the database in `bytes`, or the write-ahead log of one, says. `None` if it is neither. Of a log that is what its own pages
+/// say; its `database` makes its tables known, without which rows may have no names of columns.
+pub fn rows(bytes: &[u8], database: &[u8]) -> Option<Rows> {
+    let pages = Pages::of(bytes, database)?;
     let mut text = Vec::new();
     let mut write = |row: &[Value<'_>], columns: &[Vec<u8>]| {
         settings(row, columns, &mut |setting| {
@@ -92,6 +92,11 @@ fn setting(name: &[u8], value: &[u8]) -> Vec<u8> {
     }
 }
 
+/// Whether `bytes` are a write-ahead log.
+pub(crate) fn is_log(bytes: &[u8]) -> bool {
+    pages::size_of_log(bytes).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Rows, rows, setting};
@@ -126,7 +131,7 @@ mod tests {
             bytes.splice(112 + 2 * cell..114 + 2 * cell, [1, 100]);
         }
         bytes.splice(356..360, [0, 0, 0, 1]);
-        assert_eq!(rows(&bytes), Some(Rows { text: Vec::new(), is_cut: true, is_damaged: true }));
+        assert_eq!(rows(&bytes, b""), Some(Rows { text: Vec::new(), is_cut: true, is_damaged: true }));
     }
 
     proptest! {
@@ -141,7 +146,7 @@ mod tests {
             if let Some(head) = bytes.get_mut(..magic) {
                 head.copy_from_slice(super::pages::MAGIC);
             }
-            prop_assert!(rows(&bytes).is_some());
+            prop_assert!(rows(&bytes, b"").is_some());
         }
     }
 }

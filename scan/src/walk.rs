@@ -2,8 +2,10 @@
 //! over unless told.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read as _, Seek as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use crate::content::{Confirmed, Content};
 use crate::coverage::{Coverage, Why};
 use crate::inspect::Inspection;
 use crate::scanner::{Phase, Progress, ScanError, Scanner};
+use crate::sqlite;
 use crate::twins::Twins;
 
 /// A plain text of so many bytes or more is read in windows.
@@ -54,7 +57,11 @@ pub(crate) fn scan(scanner: &Scanner, root: &Path, shown: &Path) -> Result<(Vec<
     let reads: Vec<Result<Content, Why>> = entries
         .par_iter()
         .map(|entry| {
-            let look = |bytes: &[u8]| twins.look(bytes, || scanner.look_into(bytes, &Confirmed::new()));
+            let look = |bytes: &[u8]| match database_of(scanner, &entry.path, bytes) {
+                // What a log says depends on its database, so that one with the same bytes may be no twin.
+                Some(database) => scanner.look_into_log(bytes, &database, &Confirmed::new()),
+                None => twins.look(bytes, || scanner.look_into(bytes, &Confirmed::new())),
+            };
             let read = if scanner.is_late() {
                 Err(Why::OutOfTime)
             } else {
@@ -105,7 +112,11 @@ fn findings(
 ) -> Vec<Finding> {
     if inspection.candidates.iter().any(|candidate| confirmed.contains_key(candidate)) {
         // Read once more: values that were merely looked up are not kept in memory.
-        match read(scanner, &entry.path, confirmed, |bytes| scanner.look_into(bytes, confirmed)) {
+        let look = |bytes: &[u8]| {
+            let database = database_of(scanner, &entry.path, bytes).unwrap_or_default();
+            scanner.look_into_log(bytes, &database, confirmed)
+        };
+        match read(scanner, &entry.path, confirmed, look) {
             Ok((content, _)) => inspection = content.inspection,
             Err(why) => coverage.omit(entry.name.clone(), why),
         }
@@ -261,6 +272,18 @@ fn read(
         .map_err(unreadable)?;
     let bytes = content.len() as u64;
     if bytes > limit { Err(Why::TooLarge { limit }) } else { Ok((look(&content), bytes)) }
+}
+
+/// The database of the write-ahead log that is at `path` and has these `bytes`; `None` if it is no log or stands alone.
+fn database_of(scanner: &Scanner, path: &Path, bytes: &[u8]) -> Option<Vec<u8>> {
+    let name = path.file_name().filter(|_| sqlite::is_log(bytes))?.as_bytes().strip_suffix(b"-wal")?;
+    let mut database = None;
+    read(scanner, &path.with_file_name(OsStr::from_bytes(name)), &Confirmed::new(), |bytes| {
+        database = Some(bytes.to_vec());
+        Content::default()
+    })
+    .ok()?;
+    database
 }
 
 /// The path that the error is about.

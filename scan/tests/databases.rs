@@ -160,6 +160,26 @@ fn a_log_that_was_not_yet_brought_into_its_database_is_read() {
 }
 
 #[test]
+fn the_database_beside_a_log_names_what_the_log_says_and_tells_its_own_rows_itself() {
+    let (old, new) = (["Kq7!Nd3", "Xy9Tz4"].concat(), password());
+    let folder = database(&format!(
+        "d.execute('PRAGMA journal_mode = WAL')\n\
+         d.execute('CREATE TABLE users (name TEXT, password TEXT)')\n\
+         d.executemany('INSERT INTO users VALUES (?, ?)', [('ops', '{old}')] + [('none', 'n' * 900)] * 50)\n\
+         d.commit()\n\
+         d.execute('PRAGMA wal_checkpoint(TRUNCATE)')\n\
+         d.execute('INSERT INTO users VALUES (?, ?)', ('ops', '{new}'))\n\
+         d.commit()\n\
+         os._exit(0)",
+    ));
+    let report = scan(&folder);
+    check(&report, &[&old, &new]);
+    let mut files: Vec<_> = places(&report).into_iter().map(|(_, file, ..)| file.ends_with("-wal")).collect();
+    files.sort_unstable();
+    assert_eq!(files, [false, true], "{:?}", places(&report));
+}
+
+#[test]
 fn what_is_missing_of_a_database_is_not_covered() {
     let token = token(10);
     let folder = database(&format!(

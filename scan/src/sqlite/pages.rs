@@ -50,30 +50,36 @@ enum Source<'b> {
         frames: Vec<(u32, &'b [u8])>,
         /// Where in `frames` the page of a number was written last.
         newest: HashMap<u32, usize>,
+        /// What the log belongs to, which has the pages that were not written since.
+        database: &'b [u8],
     },
 }
 
 impl<'b> Pages<'b> {
-    pub(super) fn of(bytes: &'b [u8]) -> Option<Self> {
-        let left = Cell::new(bytes.len().saturating_mul(RATIO).saturating_add(FLOOR_BYTES));
-        let (source, size) = if let Some(rest) = bytes.strip_prefix(MAGIC) {
-            let size = match number(rest.get(..2)?) {
-                1 => MAX_PAGE_BYTES,
-                size => usize::try_from(size).ok()?,
-            };
-            (Source::Database(bytes), size)
-        } else {
-            if number(bytes.get(..4)?) & !1 != LOG_MAGIC || number(bytes.get(4..8)?) != LOG_VERSION {
-                return None;
-            }
-            let size = usize::try_from(number(bytes.get(8..12)?)).ok()?;
-            (log(bytes.get(LOG_HEADER..)?, size)?, size)
-        };
-        let mut pages =
-            Self { source, size, usable: size, encoding: Encoding::Unknown, left, is_damaged: Cell::new(false) };
-        if let Some(header) = pages.bytes(1).and_then(|page| page.get(..100)) {
-            pages.usable = size.saturating_sub(usize::from(*header.get(20)?));
-            pages.encoding = match number(header.get(56..60)?) {
+    /// Those of a database, or of a log over those of its `database`.
+    pub(super) fn of(bytes: &'b [u8], database: &'b [u8]) -> Option<Self> {
+        if let Some(size) = size_of_database(bytes) {
+            return Some(Self::new(Source::Database(bytes), size, bytes.len()));
+        }
+        let size = size_of_log(bytes)?;
+        let database = if size_of_database(database) == Some(size) { database } else { b"" };
+        let frames: Vec<_> = bytes
+            .get(LOG_HEADER..)?
+            // Each behind its header; the last may be cut off.
+            .chunks_exact(FRAME_HEADER.checked_add(size)?)
+            .filter_map(|frame| Some((u32::try_from(number(frame.get(..4)?)).ok()?, frame.get(FRAME_HEADER..)?)))
+            .collect();
+        let newest = frames.iter().enumerate().map(|(index, (page, _))| (*page, index)).collect();
+        Some(Self::new(Source::Log { frames, newest, database }, size, bytes.len().saturating_add(database.len())))
+    }
+
+    fn new(source: Source<'b>, size: usize, bytes: usize) -> Self {
+        let left = Cell::new(bytes.saturating_mul(RATIO).saturating_add(FLOOR_BYTES));
+        let is_damaged = Cell::new(false);
+        let mut pages = Self { source, size, usable: size, encoding: Encoding::Unknown, left, is_damaged };
+        if let Some(header) = pages.bytes(1).and_then(|page| page.first_chunk::<100>()) {
+            pages.usable = size.saturating_sub(usize::from(header[20]));
+            pages.encoding = match number(&header[56..60]) {
                 // None was chosen before there is a table.
                 0 | 1 => Encoding::Utf8,
                 2 => Encoding::Utf16Little,
@@ -86,7 +92,7 @@ impl<'b> Pages<'b> {
             pages.is_damaged.set(true);
             pages.source = Source::Database(b"");
         }
-        Some(pages)
+        pages
     }
 
     /// Takes so much of what is left; whether there was as much.
@@ -116,12 +122,25 @@ impl<'b> Pages<'b> {
 
     /// The page of this number.
     fn bytes(&self, page: u32) -> Option<&'b [u8]> {
+        let in_place = |database: &'b [u8]| {
+            let start = usize::try_from(page.checked_sub(1)?).ok()?.checked_mul(self.size)?;
+            database.get(start..start.checked_add(self.size)?)
+        };
         match &self.source {
-            Source::Database(bytes) => {
-                let start = usize::try_from(page.checked_sub(1)?).ok()?.checked_mul(self.size)?;
-                bytes.get(start..start.checked_add(self.size)?)
-            }
-            Source::Log { frames, newest } => frames.get(*newest.get(&page)?).map(|(_, page)| *page),
+            Source::Database(bytes) => in_place(bytes),
+            Source::Log { frames, newest, database } => match newest.get(&page) {
+                Some(index) => frames.get(*index).map(|(_, page)| *page),
+                None => in_place(database),
+            },
+        }
+    }
+
+    /// Whether the rows in the page of this number are told: those that a log does not have are told of its database. The first
+    /// page lists the tables.
+    fn is_told(&self, page: u32) -> bool {
+        match &self.source {
+            Source::Database(_) => true,
+            Source::Log { newest, .. } => page == 1 || newest.contains_key(&page),
         }
     }
 
@@ -134,6 +153,11 @@ impl<'b> Pages<'b> {
             if !self.take(self.size) {
                 return;
             }
+            let visit = &mut |row: &[Value<'_>]| {
+                if self.is_told(number) {
+                    visit(row);
+                }
+            };
             let below = self.noted(self.visit(page, number == 1, visit)).unwrap_or_default();
             open.extend(below.into_iter().rev().map(|page| (page, depth + 1)));
         }
@@ -221,12 +245,16 @@ impl<'b> Pages<'b> {
     }
 }
 
-/// The pages of a log that start in `bytes`, each behind its header; the last may be cut off.
-fn log(bytes: &[u8], size: usize) -> Option<Source<'_>> {
-    let frames: Vec<_> = bytes
-        .chunks_exact(FRAME_HEADER.checked_add(size)?)
-        .filter_map(|frame| Some((u32::try_from(number(frame.get(..4)?)).ok()?, frame.get(FRAME_HEADER..)?)))
-        .collect();
-    let newest = frames.iter().enumerate().map(|(index, (page, _))| (*page, index)).collect();
-    Some(Source::Log { frames, newest })
+/// The size of a page, if `bytes` are a database.
+fn size_of_database(bytes: &[u8]) -> Option<usize> {
+    match number(bytes.strip_prefix(MAGIC)?.get(..2)?) {
+        1 => Some(MAX_PAGE_BYTES),
+        size => usize::try_from(size).ok(),
+    }
+}
+
+/// The size of a page, if `bytes` are a log.
+pub(super) fn size_of_log(bytes: &[u8]) -> Option<usize> {
+    let is_log = number(bytes.get(..4)?) & !1 == LOG_MAGIC && number(bytes.get(4..8)?) == LOG_VERSION;
+    is_log.then_some(usize::try_from(number(bytes.get(8..12)?)).ok()?)
 }
