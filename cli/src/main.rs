@@ -26,8 +26,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     panics::withhold_messages();
-    // A page of 2 MiB for every corner of memory that is in use would make an idle server larger by a third. What is
-    // allocated before stays in such pages, so this is first.
+    // A page of 2 MiB for every corner of memory that is in use would make an idle server larger by a third. The allocator asks
+    // for none; this is for systems that give them to everybody.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let given: Vec<_> = std::env::args_os().collect();
     let as_gitleaks = gitleaks::is_name(given.first());
