@@ -165,25 +165,28 @@ fn is_of_public_address(text: &[u8], name: &Range<usize>) -> bool {
     }
 }
 
-/// Whether the setting is the checksum of a specification in the lock file of CocoaPods, a list of them: `  AppAuth: 9f3c…`. Its
-/// heading, or two others, and none that speaks of a credential, are beside it.
+/// Whether the setting is the checksum of a specification in the lock file of CocoaPods, a list of them: `  AppAuth: 9f3c…`. Their
+/// heading is near, or three others are whose names do not speak of a credential, nor of what else has a checksum.
 fn is_of_checksums(text: &[u8], name: &Range<usize>, value: &Range<usize>) -> bool {
     const HEADING: &[u8] = b"SPEC CHECKSUMS:";
-    const LINES: usize = 2;
+    const LEAST: usize = 3;
+    /// Of a new version of a file no more than this may be at hand in front of what is new.
+    const REACH_BYTES: usize = 240;
     let line = text::line_bounds(text, &(name.start..value.end));
     if !text.get(line.clone()).is_some_and(is_checksum) {
         return false;
     }
-    let before = text.get(name.start.saturating_sub(2 * BEFORE_BYTES)..line.start).unwrap_or_default();
-    let after = text.get(line.end..(line.end + 2 * AFTER_BYTES).min(text.len())).unwrap_or_default();
-    let before: Vec<_> = before.split(|byte| *byte == b'\n').rev().skip(1).take(LINES).collect();
-    let beside: Vec<_> = before.iter().copied().chain(after.split(|byte| *byte == b'\n').skip(1).take(LINES)).collect();
-    let of_others = |line: &&&[u8]| {
+    let before = text.get(line.start.saturating_sub(REACH_BYTES)..line.start).unwrap_or_default();
+    let after = text.get(line.end..(line.end + REACH_BYTES).min(text.len())).unwrap_or_default();
+    let (before, after) =
+        (before.split(|byte| *byte == b'\n').rev().skip(1), after.split(|byte| *byte == b'\n').skip(1));
+    let is_headed = before.clone().find(|line| !is_checksum(line)).is_some_and(|line| line.trim_ascii_end() == HEADING);
+    let beside = before.take_while(|line| is_checksum(line)).chain(after.take_while(|line| is_checksum(line)));
+    let of_others = |line: &&[u8]| {
         let name = line.trim_ascii_start().split(|byte| *byte == b':').next().unwrap_or_default();
-        is_checksum(line) && name::kind(name).is_none()
+        name::kind(name).is_none() && !name::is_of_digest(name)
     };
-    before.first().is_some_and(|line| line.trim_ascii_end() == HEADING)
-        || beside.iter().filter(of_others).count() >= LINES
+    is_headed || beside.filter(of_others).count() >= LEAST
 }
 
 /// `  Name: ` and a SHA-1.
@@ -242,7 +245,9 @@ mod tests {
     use super::{guards_nothing, is_beside_user, is_compared};
 
     /// A part of a lock file, and settings that look like it.
-    const CHECKSUMS: &str = "  Alamofire: 12ee8bd10a6f27c483d95e1b9f3c1e77ab0d4c55\n  SwiftToken: 9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b\n  SnapKit: 0a6f27c483d95e1b9f3c1e77ab0d4c5512ee8bd1\n";
+    const CHECKSUMS: &str = "  Alamofire: 12ee8bd10a6f27c483d95e1b9f3c1e77ab0d4c55\n  SwiftToken: 9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b\n  SnapKit: 0a6f27c483d95e1b9f3c1e77ab0d4c5512ee8bd1\n  nanopb: 27c483d95e1b9f3c1e77ab0d4c5512ee8bd10a6f\n";
+    const REVISIONS: &str = "  core_commit: 12ee8bd10a6f27c483d95e1b9f3c1e77ab0d4c55\n  web_commit: 0a6f27c483d95e1b9f3c1e77ab0d4c5512ee8bd1\n  app_commit: 27c483d95e1b9f3c1e77ab0d4c5512ee8bd10a6f\n  token: 9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b\n";
+    const HEADED: &str = "SPEC CHECKSUMS:\n  AppAuth: 9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b\n  SwiftToken: 12ee8bd10a6f27c483d95e1b9f3c1e77ab0d4c55\n  AuthToken: 0a6f27c483d95e1b9f3c1e77ab0d4c5512ee8bd1\n";
     const TOKENS: &str = "  BuildCommit: 12ee8bd10a6f27c483d95e1b9f3c1e77ab0d4c55\n  MailToken: 9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b\n  ChatToken: 0a6f27c483d95e1b9f3c1e77ab0d4c5512ee8bd1\n";
 
     /// Where `part` first stands in `text`.
@@ -307,6 +312,7 @@ mod tests {
                 "AuthKit",
                 "9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b",
             ),
+            (HEADED, "AuthToken", "0a6f27c483d95e1b9f3c1e77ab0d4c5512ee8bd1"),
             (CHECKSUMS, "SwiftToken", "9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b"),
             ("user = \"anonymous\";\npassword = \"busybox@\";", "password", "busybox@"),
         ] {
@@ -325,6 +331,7 @@ mod tests {
                 "AuthKit",
                 "9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b",
             ),
+            (REVISIONS, "token", "9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b"),
             (TOKENS, "MailToken", "9f3c1e77ab0d4c5512ee8bd10a6f27c483d95e1b"),
             ("https://g.internal/render/d.svg?token=3KQ3R2D9fV", "token", "3KQ3R2D9fV"),
             ("PASS: Zr4Lk0!Pw2Vx7\n", "PASS", "Zr4Lk0!Pw2Vx7"),
