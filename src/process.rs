@@ -5,7 +5,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use turnlock_core::Protected;
 use zeroize::Zeroizing;
@@ -19,7 +18,7 @@ use crate::error::Error;
 use crate::hardening::allow_open_files;
 use crate::http::Api;
 use crate::http::limits::Limits;
-use crate::http::listener::Listener;
+use crate::http::listener::{self, Listener};
 use crate::http::tls::{Tls, TlsError};
 use crate::server::{SealSource, Server, Settings};
 use crate::store::{LogStore, MemoryStore, Store, StoreError};
@@ -191,7 +190,7 @@ impl Bound {
         let failed = |address: String| move |source| StartError::Listen { address, source };
         match bind {
             Bind::Tcp(address, tls) => {
-                let tcp = TcpListener::bind(address).await.map_err(failed(address.to_string()))?;
+                let tcp = listener::tcp(*address, limits.max_connections).map_err(failed(address.to_string()))?;
                 let bound = tcp.local_addr().map_err(failed(address.to_string()))?;
                 let tls = tls.clone().map(Tls::open).transpose().map_err(StartError::Tls)?.map(Arc::new);
                 let address = format!("{}://{bound}", if tls.is_some() { "https" } else { "http" });

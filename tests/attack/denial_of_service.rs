@@ -161,6 +161,22 @@ async fn connections_that_are_only_held_make_room_for_newcomers_of_the_same_addr
     assert_eq!(instance.as_root().get("sys/mounts").await.0, 200);
 }
 
+/// Those whose first packet is dropped would try again only after a second.
+#[tokio::test]
+async fn many_connections_at_once_wait_until_they_are_accepted() {
+    let instance = with_mounts().await;
+    instance.signal(rustix::process::Signal::STOP);
+    let mut waiting = Vec::new();
+    for _ in 0..600 {
+        let connected = tokio::time::timeout(PATIENCE, connect(&instance, "127.0.0.9")).await;
+        waiting.push(connected.expect("the kernel takes it"));
+    }
+    instance.signal(rustix::process::Signal::CONT);
+    let last = waiting.last_mut().unwrap();
+    last.write_all(b"GET /v1/sys/health HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    assert_eq!(raw::answer(last, PATIENCE).await.expect("it is answered").status, 200);
+}
+
 /// Nobody needs a token to submit a share for unsealing, and these come at a bounded pace for all clients together.
 #[tokio::test]
 async fn requests_sent_all_at_once_are_answered_in_order_and_hold_up_nobody() {
