@@ -1,7 +1,6 @@
-//! Places for connections. Where there is none left, the connection that has gone longest without an answer makes room, so
-//! that nobody keeps newcomers out by holding connections open.
+//! Places for connections. Where there is none left, connections that have gone longest without an answer make room, so that
+//! nobody keeps newcomers out by holding connections open.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,6 +12,9 @@ use tokio::time::Instant;
 
 use super::limits::{Limits, origin};
 use crate::request::Peer;
+
+/// Of so many connections of a client one makes room.
+const AT_ONCE: usize = 16;
 
 /// The connections of one listener, of all clients and of each as far as its address tells.
 pub(super) struct Gate {
@@ -62,9 +64,11 @@ impl Gate {
         let mut places = self.places.lock();
         let own = places.of.get(&origin).copied().unwrap_or(0);
         if origin.is_some() && own >= self.most_of_one {
-            places.make_room(|place| place.origin == origin);
-        } else if places.taken.len() >= self.most {
-            places.make_room(|_| true);
+            places.make_room(origin);
+        } else if places.taken.len() >= self.most
+            && let Some(largest) = places.largest()
+        {
+            places.make_room(largest);
         }
         let number = places.next;
         places.next += 1;
@@ -78,17 +82,28 @@ impl Gate {
     }
 }
 
+impl Place {
+    fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+}
+
 impl Places {
-    /// Takes its place from one of `those` connections: of whoever has most, the one that has gone longest without an answer.
-    fn make_room(&mut self, those: impl Fn(&Place) -> bool) {
-        let candidates = self.taken.iter().filter(|(_, place)| those(place));
-        let chosen = candidates.min_by_key(|(number, place)| {
-            let count = self.of.get(&place.origin).copied().unwrap_or(0);
-            (Reverse(count), place.answered.load(Ordering::Relaxed), **number)
-        });
-        if let Some(number) = chosen.map(|(number, _)| *number) {
-            self.leave(number);
-        }
+    /// Takes their places from some of the connections of `origin`: those that have gone longest without an answer. Several at
+    /// once, because it takes a look at all of them.
+    fn make_room(&mut self, origin: Option<IpAddr>) {
+        let own = self.taken.iter().filter(|(_, place)| place.origin == origin);
+        let mut own: Vec<(u64, u64)> = own.map(|(number, place)| (place.answered(), *number)).collect();
+        let leaving = (own.len() / AT_ONCE).max(1);
+        own.sort_unstable();
+        own.iter().take(leaving).for_each(|(_, number)| self.leave(*number));
+    }
+
+    /// Whoever has most; of several, whose connection has gone longest without an answer.
+    fn largest(&self) -> Option<Option<IpAddr>> {
+        let most = self.of.values().copied().max()?;
+        let largest = self.taken.iter().filter(|(_, place)| self.of.get(&place.origin) == Some(&most));
+        largest.min_by_key(|(number, place)| (place.answered(), **number)).map(|(_, place)| place.origin)
     }
 
     fn leave(&mut self, number: u64) {
@@ -159,6 +174,15 @@ mod tests {
         drop(passes);
         let places = gate.places.lock();
         assert!(places.taken.is_empty() && places.of.is_empty());
+    }
+
+    #[test]
+    fn of_many_connections_several_make_room_at_once() {
+        let gate = gate(100, 64);
+        let mut passes: Vec<Pass> = (0..65).map(|_| gate.admit(peer("192.0.2.1"))).collect();
+        assert_eq!(kept(&passes), [vec![false; 4], vec![true; 61]].concat());
+        passes.extend((0..3).map(|_| gate.admit(peer("192.0.2.1"))));
+        assert_eq!(kept(&passes[4..]), [true; 64]);
     }
 
     #[test]
