@@ -15,6 +15,9 @@ use crate::request::Peer;
 /// What one client may hold of the memory, as a fraction.
 pub(super) const SHARE: usize = 8;
 
+/// Of so many bodies of a client one makes room.
+const AT_ONCE: usize = 16;
+
 /// The memory, in units.
 pub(super) struct Shares {
     most: usize,
@@ -73,15 +76,20 @@ impl State {
         self.of.get(&origin).copied().unwrap_or(0)
     }
 
-    /// Gives up one of `those` bodies that are on their way and have something: of whoever has most, the oldest.
-    fn make_room(&mut self, those: impl Fn(&u64, &Arriving) -> bool) -> Result<(), NoRoom> {
-        let candidates = self.arriving.iter().filter(|(number, body)| body.units > 0 && those(number, body));
-        let chosen = candidates.min_by_key(|(number, body)| (Reverse(self.of(body.origin)), **number));
-        let number = *chosen.ok_or(NoRoom)?.0;
-        let body = self.arriving.remove(&number).ok_or(NoRoom)?;
-        body.given_up.notify_one();
-        self.give_back(body.origin, body.units);
-        Ok(())
+    /// Gives up some of the bodies of `origin`, or of whoever has most, that are on their way and have something: the oldest, and
+    /// several at once, because it takes a look at all of them. Body `except` stays.
+    fn make_room(&mut self, origin: Option<Option<IpAddr>>, except: u64) -> Result<(), NoRoom> {
+        let others = || self.arriving.iter().filter(|(number, body)| body.units > 0 && **number != except);
+        let largest = || others().max_by_key(|(number, body)| (self.of(body.origin), Reverse(**number)));
+        let origin = origin.or_else(|| largest().map(|(_, body)| body.origin)).ok_or(NoRoom)?;
+        let oldest: Vec<u64> = others().filter(|(_, body)| body.origin == origin).map(|(number, _)| *number).collect();
+        for number in oldest.iter().take((oldest.len() / AT_ONCE).max(1)) {
+            if let Some(body) = self.arriving.remove(number) {
+                body.given_up.notify_one();
+                self.give_back(origin, body.units);
+            }
+        }
+        if oldest.is_empty() { Err(NoRoom) } else { Ok(()) }
     }
 
     fn give_back(&mut self, origin: Option<IpAddr>, units: usize) {
@@ -102,10 +110,10 @@ impl Share {
         let before = state.arriving.get(&self.number).ok_or(NoRoom)?.units;
         let more = units.saturating_sub(before);
         while state.of(self.origin) + more > self.from.most_of_one {
-            state.make_room(|number, body| *number != self.number && body.origin == self.origin)?;
+            state.make_room(Some(self.origin), self.number)?;
         }
         while state.taken + more > self.from.most {
-            state.make_room(|number, _| *number != self.number)?;
+            state.make_room(None, self.number)?;
         }
         if let Some(body) = state.arriving.get_mut(&self.number) {
             body.units += more;
