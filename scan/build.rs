@@ -16,31 +16,35 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::read_dir("src/rules")?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
     files.sort();
-    let mut code = String::from("pub(crate) static BUILT_IN: &[Written] = &[\n");
+    let (mut text, mut code) = (String::new(), String::new());
     for file in files {
         let parsed: catalogue::Catalogue =
             toml::from_str(&fs::read_to_string(&file)?).map_err(|error| format!("{}: {error}", file.display()))?;
         for rule in parsed.rules() {
-            write_rule(&rule, &mut code)?;
+            write_rule(&rule, &mut text, &mut code)?;
         }
     }
-    code.push_str("];\n");
+    let code = format!("static TEXT: &str = {text:?};\nstatic BUILT_IN: &[Packed] = &[\n{code}];\n");
     fs::write(Path::new(&env::var("OUT_DIR")?).join("built_in.rs"), code)?;
     Ok(())
 }
 
-fn write_rule(rule: &catalogue::Written, code: &mut String) -> std::fmt::Result {
-    let texts = |texts: &catalogue::Texts| {
-        let items: Vec<String> = texts.iter().map(|text| format!("Cow::Borrowed({text:?})")).collect();
-        format!("Cow::Borrowed(&[{}])", items.join(", "))
+/// Adds the texts of a rule to `text`, and the rest of it, with their places, to `code`.
+fn write_rule(rule: &catalogue::Written, text: &mut String, code: &mut String) -> std::fmt::Result {
+    let mut place = |part: &str| {
+        let start = text.len();
+        text.push_str(part);
+        format!("Place({start}, {})", text.len())
     };
-    let reach = rule.reach.map_or("None".to_owned(), |reach| format!("Some({reach:?})"));
-    write!(code, "Written {{ id: Cow::Borrowed({:?}), description: Cow::Borrowed({:?}), ", rule.id, rule.description)?;
-    write!(code, "keywords: {}, pattern: Cow::Borrowed({:?}), ", texts(&rule.keywords), rule.pattern)?;
+    write!(code, "Packed {{ id: {}, description: {}, ", place(&rule.id), place(&rule.description))?;
+    write!(code, "keywords: {}, pattern: {}, ", place(&rule.keywords.join("\n")), place(&rule.pattern))?;
+    write!(code, "only: {}, tags: {}, ", place(&rule.only.join("\n")), place(&rule.tags.join("\n")))?;
     write!(code, "group: {}, entropy: {:?}, certainty: {:?}, ", rule.group, rule.entropy, rule.certainty)?;
+    let reach = rule.reach.map_or("None".to_owned(), |reach| format!("Some({reach:?})"));
     let setting = rule.setting.map_or("None".to_owned(), |kind| format!("Some(Kind::{kind:?})"));
-    write!(code, "reach: {reach}, setting: {setting}, assigned: {}, ", rule.assigned)?;
-    write!(code, "check: Check::{:?}, only: {}, ", rule.check, texts(&rule.only))?;
-    write!(code, "tags: {}, ", texts(&rule.tags))?;
-    writeln!(code, "positive: Vec::new(), negative: Vec::new() }},")
+    writeln!(
+        code,
+        "reach: {reach}, setting: {setting}, assigned: {}, check: Check::{:?} }},",
+        rule.assigned, rule.check
+    )
 }

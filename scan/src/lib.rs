@@ -28,6 +28,7 @@ mod assigned;
 pub mod baseline;
 mod bech32;
 mod bounds;
+mod built_in;
 #[allow(dead_code, reason = "the samples are for the tests")]
 mod catalogue;
 mod changes;

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use crate::built_in;
 pub use crate::catalogue::Reach;
 use crate::catalogue::{Catalogue, Written};
 use crate::check::Check;
@@ -132,18 +133,9 @@ impl From<Written> for Rule {
     }
 }
 
-/// The rules that come with the crate: those in `rules/`, as the build script read them.
-mod built_in {
-    use std::borrow::Cow;
-
-    use crate::catalogue::{Check, Kind, Reach, Written};
-
-    include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
-}
-
 /// The rules that come with the crate.
 pub fn built_in() -> Vec<Rule> {
-    built_in::BUILT_IN.iter().cloned().map(Rule::from).collect()
+    built_in::rules().map(Rule::from).collect()
 }
 
 /// Reads a catalogue: TOML lists of `[[rule]]` and `[[assigned]]`.
