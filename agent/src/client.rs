@@ -31,7 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How requests travel.
 #[derive(Clone)]
 enum Transport {
-    Http { base: String, client: reqwest::Client },
+    Http { address: String, base: String, client: reqwest::Client },
     Local(axum::Router),
 }
 
@@ -84,7 +84,7 @@ impl Client {
         }
         let client = builder.build().map_err(|_| ClientError::Address)?;
         Ok(Self {
-            transport: Transport::Http { base, client },
+            transport: Transport::Http { address: address.to_owned(), base, client },
             token: config.token.map(Arc::new),
             namespace: config.namespace,
             timeout: config.timeout,
@@ -170,11 +170,12 @@ impl Client {
 
     /// Sends `call` and demands success.
     pub async fn send(&self, call: Call) -> Result<Reply, ClientError> {
+        let asked = call.path.clone();
         let reply = self.execute(call).await?;
         if reply.status().is_success() {
             return Ok(reply);
         }
-        Err(self.failure_of(&reply))
+        Err(self.failure_of(&reply).about(asked))
     }
 
     /// The error that `reply` of [`Client::execute`] stands for.
@@ -251,13 +252,13 @@ impl Client {
         limit_bytes: usize,
     ) -> Result<(StatusCode, Option<Duration>, Zeroizing<Vec<u8>>), ClientError> {
         match &self.transport {
-            Transport::Http { base, client } => {
+            Transport::Http { address, base, client } => {
                 let request = client.request(method, format!("{base}{target}")).headers(headers).body(body);
-                let mut response = request.send().await.map_err(|error| ClientError::of_transport(error, base))?;
+                let mut response = request.send().await.map_err(|error| ClientError::of_transport(error, address))?;
                 let (status, pause) = (response.status(), retry_after(response.headers()));
                 let mut bytes = Gathered::new(limit_bytes);
                 while let Some(chunk) =
-                    response.chunk().await.map_err(|error| ClientError::of_transport(error, base))?
+                    response.chunk().await.map_err(|error| ClientError::of_transport(error, address))?
                 {
                     bytes.push(&chunk)?;
                 }
@@ -279,7 +280,11 @@ impl Client {
                     }
                     Ok((status, pause, bytes.bytes))
                 };
-                let timed_out = |_| ClientError::Unreachable { reason: "no answer in time".to_owned(), timeout: true };
+                let timed_out = |_| ClientError::Unreachable {
+                    address: Box::default(),
+                    reason: "no answer in time".to_owned(),
+                    timeout: true,
+                };
                 tokio::time::timeout(self.timeout, exchange).await.map_err(timed_out)?
             }
         }

@@ -107,6 +107,12 @@ impl From<ClientError> for Failure {
         if let ClientError::CaFile { source, .. } = &error {
             text = format!("{text}: {source}");
         }
+        if let ClientError::Denied { path: Some(path), .. } = &error {
+            text = match text.strip_prefix("permission denied") {
+                Some(reasons) => format!("permission denied at {path}{reasons}"),
+                None => text,
+            };
+        }
         let refused = matches!(error, ClientError::Denied { anonymous: false, .. });
         Self { text, hint: error.hint().map(Cow::Borrowed), exit, silent: false, refused }
     }

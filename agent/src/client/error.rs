@@ -18,8 +18,10 @@ const LINE_CHARACTERS: usize = 1024;
 #[non_exhaustive]
 pub enum ClientError {
     /// No connection, or none that lasted.
-    #[error("server cannot be reached: {reason}")]
+    #[error("server cannot be reached{}: {reason}", at(address))]
     Unreachable {
+        /// The server's address; empty where there is none.
+        address: Box<str>,
         /// What the system or the protocol says.
         reason: String,
         /// Whether time ran out; then the request may have been carried out.
@@ -43,6 +45,8 @@ pub enum ClientError {
         errors: Vec<String>,
         /// Whether the request had no token at all.
         anonymous: bool,
+        /// What was asked for, where that is known. Not in the text: a log may be read by who may not know the names.
+        path: Option<Box<str>>,
     },
     /// 404.
     #[error("nothing found at this path{}", joined(errors))]
@@ -166,15 +170,24 @@ impl ClientError {
             })
             .collect();
         match reply.status() {
-            StatusCode::FORBIDDEN => Self::Denied { errors, anonymous: token.is_none() },
+            StatusCode::FORBIDDEN => Self::Denied { errors, anonymous: token.is_none(), path: None },
             StatusCode::NOT_FOUND => Self::NotFound { errors },
             status => Self::Api { status, errors },
         }
     }
 
+    /// The same, where it is a refusal, with what was asked for.
+    pub(super) fn about(self, asked: String) -> Self {
+        match self {
+            Self::Denied { errors, anonymous, .. } => Self::Denied { errors, anonymous, path: Some(asked.into()) },
+            other => other,
+        }
+    }
+
     pub(crate) fn of_transport(error: reqwest::Error, base: &str) -> Self {
+        let address = base.into();
         if error.is_timeout() {
-            return Self::Unreachable { reason: "no answer in time".to_owned(), timeout: true };
+            return Self::Unreachable { address, reason: "no answer in time".to_owned(), timeout: true };
         }
         let mut reason = None;
         let mut cause: Option<&(dyn Error + 'static)> = error.source();
@@ -188,13 +201,14 @@ impl ClientError {
             }
             cause = current.source();
         }
-        if reason.is_none() && !error.is_connect() && !error.is_body() && base.starts_with("http://") {
+        let plain = base.starts_with("http://") || base.starts_with("unix://");
+        if reason.is_none() && !error.is_connect() && !error.is_body() && plain {
             return Self::NoHttp;
         }
         let reason = reason.unwrap_or_else(|| {
             if error.is_connect() { "no connection" } else { "connection ended before the answer" }.to_owned()
         });
-        Self::Unreachable { reason, timeout: false }
+        Self::Unreachable { address, reason, timeout: false }
     }
 }
 
@@ -205,6 +219,10 @@ fn tls_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
     }
     let wrapped: &(dyn Error + 'static) = error.downcast_ref::<std::io::Error>()?.get_ref()?;
     tls_cause(wrapped)
+}
+
+fn at(address: &str) -> String {
+    if address.is_empty() { String::new() } else { format!(" at {address}") }
 }
 
 fn joined(errors: &[String]) -> String {
