@@ -64,6 +64,31 @@ async fn a_file_of_references_may_be_committed_and_the_child_gets_values_but_no_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_value_too_short_to_be_masked_is_named_before_the_program_prints_it() {
+    let instance = with_password().await;
+    let (status, _) = instance.as_root().put("secret/data/app/pin", json!({"data": {"pin": "7q9"}})).await;
+    assert_eq!(status, 200);
+    let run = |more: &[&str]| {
+        let mut command = instance.command(&instance.root);
+        command.args(["run", "--env", "PIN=secret/app/pin#pin", "--env", "DB=secret/app/db#password"]).args(more);
+        command.args(["--", "sh", "-c", "echo \"$PIN $DB\""]).output().unwrap()
+    };
+    let masked = run(&[]);
+    assert_eq!(String::from_utf8_lossy(&masked.stdout), "7q9 ***\n");
+    let told = "turnlock: warning: not masked, as it has fewer than 4 bytes: the value of PIN\n";
+    assert_eq!(String::from_utf8_lossy(&masked.stderr), told);
+    assert!(run(&["--no-masking"]).stderr.is_empty(), "who asked for no masking is told nothing of it");
+}
+
+#[test]
+fn a_program_that_cannot_be_started_is_named() {
+    let output = Command::new(BINARY).args(["run", "--", "no-such-program"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("program no-such-program cannot be started: No such file"), "{text}");
+    assert_eq!(output.status.code(), Some(127));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn psql_keeps_its_terminal_and_its_password_is_masked() {
     let instance = with_password().await;
     let database = Database::start(instance.dir.path());

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use turnlock_agent::ClientError;
 use turnlock_agent::env_file::{self, EnvFileError, Setting};
+use turnlock_agent::mask;
 use turnlock_agent::reference::{self, Reference, ResolveError};
 use turnlock_agent::run::{Run, RunError};
 use turnlock_core::Protected;
@@ -14,12 +15,15 @@ use super::Outcome;
 use crate::args::Connection;
 use crate::exit::Exit;
 use crate::failure::{Failure, one_line};
+use crate::output::{note, printable};
 
 /// Runs a program with secrets in its environment.
 ///
 /// The program gets the values, but not turnlock's own token. What it prints is masked, also in base64, hex, URL and
 /// JSON form. On a terminal it gets a terminal; signals are passed on, and Ctrl-Z stops it and gives the prompt back until
 /// `fg` or `bg`. Nothing is written to disk.
+///
+/// Values of fewer than 4 bytes are not masked, as they occur in any text; a warning names their variables.
 ///
 /// Files of --env-file hold references in the place of values, so they may be committed:
 /// DB_PASSWORD=turnlock://secret/app/db#password
@@ -79,19 +83,24 @@ impl RunArgs {
                 }
             })?
         };
-        let secrets = names.into_iter().zip(values).collect();
+        let secrets: Vec<(String, Protected)> = names.into_iter().zip(values).collect();
+        if !self.no_masking {
+            tell_unmasked(&secrets);
+        }
         let mut words = self.command.into_iter();
         let program = words.next().ok_or_else(|| Failure::local("there is no program to run"))?;
+        let name = program.to_string_lossy().into_owned();
         let run = Run { program, arguments: words.collect(), secrets, settings, masking: !self.no_masking };
         match Box::pin(run.run()).await {
             Ok(code) => Ok(Exit::Of(u8::try_from(code).unwrap_or(u8::MAX))),
             Err(error) => {
-                let cause = match &error {
-                    RunError::Start(cause) | RunError::Terminal(cause) => format!(": {cause}"),
-                    _ => String::new(),
+                let text = match &error {
+                    RunError::Start(cause) => format!("program {name} cannot be started: {cause}"),
+                    RunError::Terminal(cause) => format!("{error}: {cause}"),
+                    _ => error.to_string(),
                 };
                 let code = u8::try_from(error.exit_code()).unwrap_or(125);
-                Err(Failure::local(format!("{error}{cause}")).ending(Exit::Of(code)))
+                Err(Failure::local(text).ending(Exit::Of(code)))
             }
         }
     }
@@ -129,6 +138,16 @@ impl RunArgs {
             set(name.to_owned(), Setting::Secret(reference));
         }
         Ok(entries)
+    }
+}
+
+/// Says which variables have values that the masker lets through, so that nobody relies on it there.
+fn tell_unmasked(secrets: &[(String, Protected)]) {
+    let short = secrets.iter().filter(|(_, value)| (1..mask::SHORTEST).contains(&value.len()));
+    let names: Vec<&str> = short.map(|(name, _)| name.as_str()).collect();
+    if !names.is_empty() {
+        let (names, least) = (printable(&names.join(", ")), mask::SHORTEST);
+        note(&format!("turnlock: warning: not masked, as it has fewer than {least} bytes: the value of {names}"));
     }
 }
 
