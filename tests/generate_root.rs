@@ -52,6 +52,20 @@ async fn is_root(instance: &Instance, encoded: &str, otp: &str) -> bool {
     status == 200 && facts["data"]["policies"] == json!(["root"])
 }
 
+/// The way out of a lost token needs no token; a hint that says "log in" leads nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_lost_the_last_token_is_told_the_way_to_another() {
+    let (instance, _) = with_shares("").await;
+    for token in ["", "tlk_canary_revoked"] {
+        for words in [["operator", "generate-root", "-init"], ["operator", "generate-root", "-status"]] {
+            let output = instance.command(token).args(words).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert!(text.contains(OPEN) && text.contains("restarts") && !text.contains("log in"), "{text}");
+            assert_eq!(output.status.code(), Some(2), "{text}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn who_has_sudo_and_the_shares_makes_a_root_token() {
     let (instance, shares) = with_shares("").await;

@@ -28,6 +28,10 @@ const TAKER: Taker = Taker {
     submit: "sys/generate-root/update",
 };
 
+const REFUSED: &str = "permission denied: it takes a token with `sudo` on sys/generate-root/*";
+const LET_IN: &str = "who has none left puts enable_unauthenticated_access = [\"generate-root\"] into the server's \
+                      configuration, restarts and unseals the server, and takes it out again once there is a token";
+
 pub(super) const HELP: &str = "\
 Examples:
   turnlock operator generate-root -init            a nonce for who holds shares, and a password
@@ -94,7 +98,15 @@ struct Begin<'a> {
 }
 
 impl GenerateRootArgs {
+    /// Does it. A refusal is never laid to the token that is there: who comes here has none of use.
     pub(super) async fn run(self, at: &Connection, output: &Output) -> Result<(), Failure> {
+        self.ask(at, output).await.map_err(|failure| match failure.is_refused() {
+            true => Failure::remote(REFUSED).hint(LET_IN),
+            false => failure,
+        })
+    }
+
+    async fn ask(self, at: &Connection, output: &Output) -> Result<(), Failure> {
         terminal::only_dash(self.otp.as_deref(), "one-time password")?;
         if let Some(encoded) = &self.decode {
             return decode(encoded, output);
@@ -152,6 +164,10 @@ async fn send(client: &Client, call: Call) -> Result<Reply, ClientError> {
                 Err(ClientError::Denied { .. }) => Err(refused),
                 answer => answer,
             }
+        }
+        // Not told to log in: who has lost the last token cannot.
+        (Err(ClientError::Denied { errors, path, .. }), None) => {
+            Err(ClientError::Denied { errors, anonymous: false, path })
         }
         (answer, _) => answer,
     }
