@@ -208,6 +208,7 @@ impl Server {
             error => error.into(),
         })?;
         self.open_parts().await?;
+        tracing::info!("the server is unsealed by the machine's own key");
         Ok(true)
     }
 

@@ -89,6 +89,47 @@ async fn a_restored_server_says_that_it_is_sealed() {
     assert_eq!(code, Some(0), "{text}");
     let (text, code) = said(&instance, &instance.root, &["operator", "snapshot", "restore", file]);
     assert!(text.contains("turnlock operator unseal") && code == Some(0), "{text}");
+    let logged = |level: &str, event: &str| {
+        let log = instance.log();
+        assert!(log.lines().any(|line| line.contains(level) && line.ends_with(event)), "{event}: {log}");
+    };
+    logged("INFO", "the server is unsealed by shares of its key");
+    logged("WARN", "everything that was stored is replaced by a snapshot, and the server is sealed");
+    instance.unseal().await;
+    said(&instance, &instance.root, &["operator", "seal"]);
+    logged("WARN", "the server is sealed, as it was asked to");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_not_lost_by_a_second_and_a_store_not_by_a_slip() {
+    let instance = Instance::start().await;
+    let file = instance.dir.path().join("snapshot");
+    let name = file.to_str().unwrap();
+    std::fs::write(&file, "the only backup").unwrap();
+    let (text, code) = said(&instance, &instance.root, &["operator", "snapshot", "save", name]);
+    assert!(text.contains("exists") && text.contains("-overwrite") && code == Some(1), "{text}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"the only backup");
+    let (text, code) = said(&instance, &instance.root, &["operator", "snapshot", "save", "-overwrite", name]);
+    assert_eq!(code, Some(0), "{text}");
+
+    let restore = |more: &[&str]| {
+        let (terminal, slave) = pty_process::open().unwrap();
+        let command = pty_process::Command::new(crate::harness::BINARY).args(["operator", "snapshot", "restore"]);
+        let command = command.args(more).arg(name).env("VAULT_ADDR", &instance.address);
+        (terminal, command.env("VAULT_TOKEN", &instance.root).spawn(slave).unwrap())
+    };
+    let ended = async |child: &mut tokio::process::Child| child.wait().await.unwrap().code();
+    let (mut terminal, mut child) = restore(&[]);
+    let mut seen = String::new();
+    crate::run::expect(&mut terminal, &mut seen, "Restore? [y/N] ").await;
+    tokio::io::AsyncWriteExt::write_all(&mut terminal, b"\n").await.unwrap();
+    crate::run::expect(&mut terminal, &mut seen, "nothing was restored").await;
+    assert_eq!(ended(&mut child).await, Some(1));
+    assert_eq!(instance.api("").get("sys/seal-status").await.1["sealed"], false, "{seen}");
+    let (mut terminal, mut child) = restore(&["-yes"]);
+    let mut seen = String::new();
+    crate::run::expect(&mut terminal, &mut seen, "the server is sealed now").await;
+    assert!(!seen.contains("[y/N]") && ended(&mut child).await == Some(0), "{seen}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! Questions to the person at the terminal. What is secret is read without echo, or from standard input.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
 use turnlock_core::Protected;
 use zeroize::Zeroizing;
@@ -26,6 +26,19 @@ pub(crate) fn secret(what: &str) -> Result<Protected, Failure> {
         return Err(Failure::local(format!("no {what} was given")).hint("type it, or write it to standard input"));
     }
     Ok(Protected::copy_of(text.as_bytes()))
+}
+
+/// Whether the person at the terminal says yes to `question`. Where nobody can be asked, the command itself is the answer.
+pub(crate) fn agrees(question: &str) -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        return Ok(true);
+    }
+    let failed = |error: io::Error| Failure::file("the terminal cannot be asked", &error);
+    let mut to = io::stderr().lock();
+    write!(to, "{question} [y/N] ").and_then(|()| to.flush()).map_err(failed)?;
+    let mut answer = String::new();
+    io::stdin().lock().take(LIMIT_BYTES).read_line(&mut answer).map_err(failed)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Refuses a secret in an argument, where every user of the machine can read it; `-` asks for it instead.

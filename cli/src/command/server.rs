@@ -42,7 +42,7 @@ Examples:
   turnlock server -dev                        in memory, unsealed, root token printed: for trials
 
 A configuration:
-  storage \"sled\"  { path = \"/var/lib/turnlock\" }
+  storage \"sled\"  { path = \"/var/lib/turnlock/data\" }
   listener \"tcp\"  { tls_cert_file = \"/etc/turnlock/tls.crt\" tls_key_file = \"/etc/turnlock/tls.key\" }
   audit \"file\"    { path = \"/var/log/turnlock/audit.log\" }
   agent           { target_dirs = [\"/run/app\"] }    # where rotations may replace files

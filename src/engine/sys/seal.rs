@@ -95,7 +95,10 @@ pub(super) async fn unseal(server: &Arc<Server>, request: &Request) -> Result<Re
         match submitted {
             Ok(Submitted::Pending) => {}
             Ok(Submitted::Complete(key)) => match server.barrier.unseal(key.expose()).await {
-                Ok(()) => server.open_parts().await.map(drop)?,
+                Ok(()) => {
+                    server.open_parts().await?;
+                    tracing::info!("the server is unsealed by shares of its key");
+                }
                 Err(BarrierError::WrongKey) => return Err(Error::invalid(wrong)),
                 Err(error) => return Err(error.into()),
             },
@@ -110,5 +113,6 @@ async fn seal(call: &Call) -> Result<Response, Error> {
     (unsealing.rekeying, unsealing.root_attempt) = (None, None);
     call.server.audit.keep_end(&call.server.barrier).await;
     call.server.seal();
+    tracing::warn!("the server is sealed, as it was asked to");
     Ok(Response::done())
 }

@@ -46,6 +46,7 @@ async fn restore(call: &Call) -> Result<Response, Error> {
     let unsealing = call.server.unsealing.lock().await;
     snapshot::restore(call.request.fields.body().expose(), &call.parts.barrier).await.map_err(refusal)?;
     call.server.seal();
+    tracing::warn!("everything that was stored is replaced by a snapshot, and the server is sealed");
     drop(unsealing);
     call.server.unseal_itself().await?;
     Ok(Response::done())

@@ -33,14 +33,19 @@ pub(super) struct SnapshotArgs {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// Save a snapshot of the running server
-    #[command(after_help = "Examples:\n  turnlock operator snapshot save backup.snap")]
+    #[command(
+        after_help = "Examples:\n  turnlock operator snapshot save backup.snap\n  turnlock operator snapshot save -overwrite backup.snap    also when there is one"
+    )]
     Save {
-        /// File that is written
+        /// File that is written; one that exists is left alone
         file: PathBuf,
+        /// Replace the file if it exists
+        #[arg(long)]
+        overwrite: bool,
     },
     /// Replace everything that the server stores by a snapshot
     #[command(
-        after_help = "The server takes a snapshot up to its max_request_size; a larger one needs -into.\n\nExamples:\n  turnlock operator snapshot restore backup.snap\n  turnlock operator snapshot restore -into=/var/lib/turnlock backup.snap  an empty folder, no server"
+        after_help = "The server takes a snapshot up to its max_request_size; a larger one needs -into.\n\nExamples:\n  turnlock operator snapshot restore backup.snap         asks first, on a terminal\n  turnlock operator snapshot restore -yes backup.snap    does not ask\n  turnlock operator snapshot restore -into=/var/lib/turnlock/data backup.snap\n                                        into an empty folder, while no server runs on it"
     )]
     Restore {
         /// The snapshot
@@ -51,6 +56,9 @@ enum Verb {
         /// Also when the snapshot is another server's; turnlock refuses it and takes -into
         #[arg(short, long)]
         force: bool,
+        /// Do not ask before everything is replaced
+        #[arg(short, long)]
+        yes: bool,
     },
     /// Check a snapshot, offline: that it is whole, and with the unseal shares that every record opens
     #[command(
@@ -68,20 +76,26 @@ enum Verb {
 impl SnapshotArgs {
     pub(super) async fn run(self, at: &Connection, output: &Output) -> Result<(), Failure> {
         match self.verb {
-            Verb::Save { file } => {
+            Verb::Save { file, overwrite } => {
+                if !overwrite && file.symlink_metadata().is_ok() {
+                    return Err(exists(&file));
+                }
                 let reply = at.client()?.send(Call::get(ENDPOINT).limit_bytes(LIMIT_BYTES)).await?;
-                save(&file, reply.body())?;
+                save(&file, reply.body(), overwrite)?;
                 note(&format!("Success! Saved {} bytes to {}", reply.body().len(), file.display()));
                 Ok(())
             }
-            Verb::Restore { file, into: Some(folder), force: _ } => {
+            Verb::Restore { file, into: Some(folder), .. } => {
                 let records = snapshot::restore_into(&read(&file)?, &folder, clock()).await;
                 let records = records.map_err(|error| refused(&file, &error))?;
                 note(&format!("Success! Restored {} into {}", counted(records, "record"), folder.display()));
                 Ok(())
             }
-            Verb::Restore { file, into: None, force } => {
+            Verb::Restore { file, into: None, force, yes } => {
                 let bytes = read(&file)?;
+                if !yes && !terminal::agrees("Everything that the server stores is replaced and lost. Restore?")? {
+                    return Err(Failure::local("nothing was restored").hint("-yes restores without a question"));
+                }
                 let endpoint = if force { format!("{ENDPOINT}-force") } else { ENDPOINT.to_owned() };
                 let call =
                     Call::new(Method::POST, endpoint).content_type("application/octet-stream").body(bytes.into());
@@ -143,7 +157,7 @@ fn refused(file: &Path, error: &SnapshotError) -> Failure {
 }
 
 /// Writes beside `path` and renames, so that no half snapshot ever bears its name.
-fn save(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+fn save(path: &Path, bytes: &[u8], overwrite: bool) -> Result<(), Failure> {
     let failed = |error: &std::io::Error| Failure::file(path.display(), error);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // In the system's own words, without the name beside.
@@ -151,6 +165,14 @@ fn save(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(&error))?;
     file.write_all(bytes).map_err(|error| failed(&error))?;
     file.as_file().sync_all().map_err(|error| failed(&error))?;
-    file.persist(path).map_err(|error| failed(&error.error))?;
-    Ok(())
+    let kept = if overwrite { file.persist(path) } else { file.persist_noclobber(path) };
+    kept.map(drop).map_err(|error| match error.error.kind() {
+        std::io::ErrorKind::AlreadyExists => exists(path),
+        _ => failed(&error.error),
+    })
+}
+
+fn exists(path: &Path) -> Failure {
+    Failure::local(format!("{} exists, and may be the only backup there is", path.display()))
+        .hint("name another file, or replace it with -overwrite")
 }
