@@ -179,17 +179,26 @@ async fn a_token_that_is_not_valid_is_told_from_a_right_that_is_missing() {
         assert!(!text.contains("not valid"), "{words:?}: {text}");
         assert!(text.contains("denied") || text.contains("no right"), "{words:?}: {text}");
     }
-    let login = |variables: &[&str]| {
+    let logged_in = |variables: &[&str], more: &[&str]| {
         let mut command = instance.command("");
-        command.env_remove("VAULT_TOKEN").args(["login", "-"]).stdin(std::process::Stdio::piped());
+        command.env_remove("VAULT_TOKEN").args(["login", "-"]).args(more).stdin(std::process::Stdio::piped());
         command.envs(variables.iter().map(|name| (name, "made-up"))).stderr(std::process::Stdio::piped());
-        let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), narrow.as_bytes()).unwrap();
-        String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap()
+        child.wait_with_output().unwrap()
     };
+    let login = |variables: &[&str]| String::from_utf8(logged_in(variables, &[]).stderr).unwrap();
     assert!(!login(&[]).contains("warning"));
     let warned = login(&["TURNLOCK_TOKEN", "VAULT_TOKEN"]);
     assert!(warned.contains("no effect") && warned.contains("unset TURNLOCK_TOKEN VAULT_TOKEN\n"), "{warned}");
+    // The token that was typed unseen is not shown, but to who asks for it, and where it is kept nowhere.
+    let shown = |more: &[&str]| String::from_utf8(logged_in(&[], more).stdout).unwrap();
+    let summary = shown(&[]);
+    assert!(summary.contains("token_policies") && summary.contains("[default]"), "{summary}");
+    assert!(!summary.contains(&narrow) && login(&[]).contains("is kept in"), "{summary}");
+    for more in ["-field=id", "-format=json", "-token-only", "-no-store"] {
+        assert!(shown(&[more]).contains(&narrow), "{more}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use http::Method;
 use serde_json::Value;
-use turnlock_agent::{Call, ClientError};
+use turnlock_agent::{Call, ClientError, Reply};
 use turnlock_core::Protected;
 
 use super::{Outcome, trimmed};
@@ -14,13 +14,14 @@ use crate::args::{Connection, OutputArgs, environment, token_variables};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::fields::{self, Machine};
-use crate::output::{Format, note};
+use crate::output::{Format, Output, cell, duration, members, note};
 use crate::terminal;
 
 /// Logs in and keeps the token in ~/.turnlock-token, readable by its owner only.
 ///
 /// Without a method, the token itself is asked for, or read from standard input. Passwords and secret IDs are asked
-/// for when they are not given.
+/// for when they are not given. The token is shown only with -token-only, -field=token or -format, and with -no-store,
+/// where it would be lost otherwise.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  turnlock login                                      ask for a token\n  turnlock login - < token\n  turnlock login -method=userpass username=ada        ask for the password\n  turnlock login -method=approle role_id=… secret_id=-\n  turnlock login -method=userpass -path=people username=ada"
@@ -105,9 +106,13 @@ impl LoginArgs {
                 "turnlock: warning: the token that is kept has no effect as long as there is another: unset {names}"
             ));
         }
-        if !self.no_print {
-            output.reply(&reply)?;
+        if self.no_print {
+            return Ok(Exit::Done);
         }
+        if output.format == Format::Table && output.field.is_none() && !self.no_store {
+            return summary(&output, &reply);
+        }
+        output.reply(&reply)?;
         Ok(Exit::Done)
     }
 
@@ -145,6 +150,22 @@ impl LoginArgs {
         };
         Ok(Call::new(Method::PUT, path).body(fields::body(&given)?))
     }
+}
+
+/// What the token that was kept is good for, without the token: a terminal's scrollback and a log outlive it.
+fn summary(output: &Output, reply: &Reply) -> Outcome {
+    crate::output::warn(reply);
+    // A login answers with `auth`, the lookup of a token with `data`.
+    let facts = reply.auth_raw().or(reply.data()).map(|raw| members(raw.get())).transpose()?.unwrap_or_default();
+    let lifetime = ["lease_duration", "ttl"].iter().find_map(|name| facts.get(*name)?.get().parse().ok());
+    let mut rows = vec![vec!["token_duration".to_owned(), lifetime.map_or_else(|| "n/a".to_owned(), duration)]];
+    for (title, name) in
+        [("token_accessor", "accessor"), ("token_renewable", "renewable"), ("token_policies", "policies")]
+    {
+        rows.extend(facts.get(name).map(|value| vec![title.to_owned(), cell(value)]));
+    }
+    output.table(&["Key", "Value"], rows)?;
+    Ok(Exit::Done)
 }
 
 /// A refused login, with what can be wrong with one; the hint for other requests would not fit.
