@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let given: Vec<_> = std::env::args_os().collect();
     let as_gitleaks = gitleaks::is_name(given.first());
     let is_scan = given.get(1).is_some_and(|word| word == "scan");
-    let given = if as_gitleaks { gitleaks::arguments(given) } else { dashes::doubled(given) };
+    let given = if as_gitleaks { gitleaks::arguments(given) } else { dashes::doubled(usage::help_last(given)) };
     let arguments = match Arguments::try_parse_from(&given) {
         Ok(arguments) => arguments,
         Err(refused) => {

@@ -16,14 +16,50 @@ pub(crate) fn text(mut error: clap::Error, given: &[OsString]) -> String {
         ErrorKind::UnknownArgument => {
             // It is as good as never a value that begins with a dash.
             error.remove(ContextKind::Suggested);
-            suggest(&mut error, ContextKind::InvalidArg, ContextKind::SuggestedArg, flags, given);
+            if is_of(given, "run") && invalid(&error).is_some_and(|word| !word.starts_with('-')) {
+                tip(&mut error, "put `--` before the program: turnlock run --env-file .env -- PROGRAM");
+                error.remove(ContextKind::SuggestedArg);
+            } else {
+                suggest(&mut error, ContextKind::InvalidArg, ContextKind::SuggestedArg, flags, given);
+            }
         }
         ErrorKind::InvalidSubcommand => {
             suggest(&mut error, ContextKind::InvalidSubcommand, ContextKind::SuggestedSubcommand, words, given);
         }
+        ErrorKind::MissingRequiredArgument if is_of(given, "server") => tip(
+            &mut error,
+            "-config names the configuration; `turnlock server -dev` starts a throw-away server without one",
+        ),
         _ => {}
     }
     format!("turnlock: {}", error.render().ansi())
+}
+
+/// `turnlock help WORD…` as `turnlock WORD… --help`, as people who are new here type it.
+pub(crate) fn help_last(mut given: Vec<OsString>) -> Vec<OsString> {
+    if given.get(1).is_some_and(|word| word == "help") {
+        given.remove(1);
+        given.push("--help".into());
+    }
+    given
+}
+
+/// Whether `given` calls `command`, a word of the first rank.
+fn is_of(given: &[OsString], command: &str) -> bool {
+    given.iter().skip(1).find(|word| !word.to_string_lossy().starts_with('-')).is_some_and(|word| word == command)
+}
+
+/// The argument that is none.
+fn invalid(error: &clap::Error) -> Option<&str> {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) => Some(word),
+        _ => None,
+    }
+}
+
+/// Says what to do instead.
+fn tip(error: &mut clap::Error, text: &str) {
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![text.to_owned().into()]));
 }
 
 /// Puts what is most like the text of `kind` among `known` in the place of whatever was suggested.
@@ -99,6 +135,27 @@ mod tests {
             let text = said(words);
             assert!(!text.contains("tip:"), "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_call_lacks_is_said() {
+        for words in [&["run", "--env-file", ".env", "env"][..], &["run", "env", "-i"]] {
+            let text = said(words);
+            assert!(text.contains("tip: put `--` before the program") && !text.contains("exists:"), "{text}");
+        }
+        assert!(
+            said(&["server"]).contains("`turnlock server -dev` starts a throw-away server"),
+            "{}",
+            said(&["server"])
+        );
+    }
+
+    #[test]
+    fn help_before_a_word_is_the_help_of_the_word() {
+        let pass = |words: &[&str]| help_last(words.iter().map(OsString::from).collect());
+        assert_eq!(pass(&["turnlock", "help", "rotate", "set"]), ["turnlock", "rotate", "set", "--help"]);
+        assert_eq!(pass(&["turnlock", "help"]), ["turnlock", "--help"]);
+        assert_eq!(pass(&["turnlock", "kv", "get", "help"]), ["turnlock", "kv", "get", "help"]);
     }
 
     #[test]
