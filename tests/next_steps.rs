@@ -255,6 +255,40 @@ async fn what_operators_read_says_what_it_means() {
     assert!(text.contains("unknown audit device") && text.contains("turnlock audit list"), "{text}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_of_the_audit_is_listed_and_its_absence_told() {
+    let instance = Instance::start().await;
+    let shown = |words: &[&str]| {
+        let output = instance.command(&instance.root).arg("audit").args(words).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let list = shown(&["list"]);
+    let key = list.lines().find_map(|line| line.trim().split_once("public_key: ")).unwrap().1;
+    assert!(list.contains(&format!("file_path: {}", instance.audit_path().display())), "{list}");
+    let audit = instance.audit_path().display().to_string();
+    let unsigned = shown(&["verify", &audit]);
+    assert!(
+        unsigned.starts_with("The chain is sound") && unsigned.ends_with("; signatures not checked.\n"),
+        "{unsigned}"
+    );
+    let signed = shown(&["verify", &format!("-public-key={key}"), &audit]);
+    assert!(signed.starts_with("The chain is sound") && signed.ends_with(" verified.\n"), "{signed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_names_the_server_or_the_path_that_it_is_about() {
+    let mut instance = Instance::start().await;
+    let (text, _) = said(&instance, "", &["read", "sys/policy"]);
+    assert!(text.contains("error: permission denied at sys/policy\n") && text.contains("no token was sent"), "{text}");
+    instance.stop();
+    let (text, code) = said(&instance, "", &["read", "sys/policy"]);
+    assert!(text.contains(&format!("server cannot be reached at {}: ", instance.address)), "{text}");
+    assert_eq!(code, Some(2), "{text}");
+    let (text, _) = said(&instance, "", &["read", "-address=unix:///missing.sock", "sys/policy"]);
+    assert!(text.contains("server cannot be reached at unix:///missing.sock: "), "{text}");
+}
+
 /// As wide as the terminal, and no wider than is good to read.
 #[test]
 fn help_is_wrapped_by_the_width_of_the_terminal() {

@@ -32,7 +32,7 @@ pub(crate) struct AuditArgs {
 enum Verb {
     /// Check the chain of audit files, offline; names the first record that was changed, removed, added or moved
     #[command(
-        after_help = "Examples:\n  turnlock audit verify audit.log.1 audit.log       oldest first\n  turnlock audit verify -public-key=$KEY audit.log  signatures too; KEY: `turnlock read sys/audit`\n\nEnds with 0 when the chain is sound, 1 when it is not or cannot be read."
+        after_help = "Examples:\n  turnlock audit verify audit.log.1 audit.log       oldest first\n  turnlock audit verify -public-key=$KEY audit.log  signatures too; KEY: `turnlock audit list`\n\nEnds with 0 when the chain is sound, 1 when it is not or cannot be read."
     )]
     Verify {
         /// The files, oldest first
@@ -53,7 +53,7 @@ enum Verb {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    /// List the audit devices
+    /// List the audit devices, each with its file and the public key that its signatures are checked with
     #[command(after_help = "Examples:\n  turnlock audit list")]
     List,
     /// Show the keyed hash by which a value appears in the audit
@@ -91,9 +91,13 @@ impl AuditArgs {
                     let rows = members(data.get())?.into_iter().map(|(path, raw)| {
                         let facts = members(raw.get())?;
                         let fact = |name: &str| facts.get(name).map_or_else(|| "n/a".to_owned(), |raw| cell(raw));
-                        Ok(vec![path, fact("type"), fact("description")])
+                        let options =
+                            facts.get("options").map(|raw| members(raw.get())).transpose()?.unwrap_or_default();
+                        let options = options.iter().map(|(name, value)| format!("{name}: {}", cell(value)));
+                        let options = options.collect::<Vec<_>>().join("\n");
+                        Ok(vec![path, fact("type"), fact("description"), options])
                     });
-                    output.table(&["Path", "Type", "Description"], rows.collect::<Result<_, Failure>>()?)?;
+                    output.table(&["Path", "Type", "Description", "Options"], rows.collect::<Result<_, Failure>>()?)?;
                 }
             }
             Verb::Hash { device, value } => {
@@ -160,11 +164,14 @@ fn verify_files(output: &Output, files: &[PathBuf], public_key: Option<&str>) ->
         return missing(&proof);
     }
     line(&format!(
-        "The chain is sound: {}, {} to {}, {} verified.",
+        "The chain is sound: {}, {} to {}; {}.",
         counted(proof.records, "record"),
         proof.first_seq,
         proof.last_seq,
-        counted(proof.checkpoints, "signed checkpoint")
+        match key {
+            Some(_) => format!("{} verified", counted(proof.checkpoints, "signed checkpoint")),
+            None => "signatures not checked".to_owned(),
+        }
     ))?;
     if proof.first_seq > 1 {
         note(&format!("turnlock: note: it begins at record {}; older files were not given", proof.first_seq));
@@ -177,7 +184,7 @@ fn verify_files(output: &Output, files: &[PathBuf], public_key: Option<&str>) ->
     }
     if key.is_none() {
         note(
-            "turnlock: note: without -public-key the signatures were not checked: whoever can write the files can rewrite them whole; `turnlock read sys/audit` shows the key",
+            "turnlock: note: without -public-key the signatures were not checked: whoever can write the files can rewrite them whole; `turnlock audit list` shows the key",
         );
     } else if proof.unsigned > 0 {
         let records = counted(proof.unsigned, "record");

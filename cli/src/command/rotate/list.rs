@@ -24,7 +24,7 @@ pub(super) struct ListArgs {
     /// Only below this folder
     #[arg(default_value = "", hide_default_value = true)]
     folder: String,
-    /// In JSON and YAML not only the names
+    /// With -format=json or yaml: how each stands, and not only the names
     #[arg(long)]
     detailed: bool,
 }
