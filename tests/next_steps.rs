@@ -28,7 +28,10 @@ async fn from_a_new_store_to_the_first_secret_each_refusal_names_the_next_comman
     assert!(text.contains("no token was sent") && text.contains("turnlock login") && code == Some(2), "{text}");
     let root = instance.root.clone();
     let (text, _) = said(&instance, &root, &["kv", "get", "secret/a"]);
-    assert!(text.contains("turnlock secrets list"), "{text}");
+    assert!(
+        text.contains("turnlock secrets list") && text.contains("secrets enable -path=secret -version=2 kv"),
+        "{text}"
+    );
     said(&instance, &root, &["secrets", "enable", "-path=secret", "kv-v2"]);
     said(&instance, &root, &["kv", "put", "secret/a", "key=value"]);
     let (text, _) = said(&instance, &root, &["kv", "get", "-version=7", "secret/a"]);

@@ -31,7 +31,10 @@ impl Place {
             Err(ClientError::NotFound { .. }) => Answer { path: first_segment(asked).to_owned(), options: None },
             Err(ClientError::Denied { anonymous: false, .. }) => {
                 return Err(Failure::remote(format!("no mount at {asked}, or no right to anything in it"))
-                    .hint("`turnlock secrets list` shows the mounts, `turnlock token lookup` the token's policies")
+                    .hint(
+                        "`turnlock secrets list` shows the mounts, `turnlock secrets enable -path=secret -version=2 kv` makes \
+                         one, `turnlock token lookup` shows the token's policies",
+                    )
                     .refused());
             }
             Err(error) => return Err(error.into()),
