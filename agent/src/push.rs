@@ -1,6 +1,7 @@
 //! Hands a new version to a target: a signed webhook or a file. A broken or hostile target is normal here, so what
 //! it answers is bounded, never logged, and becomes one of a few classes.
 
+mod authority;
 mod blocking;
 pub mod file;
 mod folders;

@@ -5,10 +5,15 @@ use std::io::ErrorKind;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::PushError;
 
 /// Paths that a thread is at work on.
 static AT_WORK: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Tells that there is one less.
+static DONE: Notify = Notify::const_new();
 
 /// One of them, until it is dropped.
 struct AtWork(String);
@@ -18,30 +23,45 @@ impl AtWork {
         let mut paths = AT_WORK.lock().unwrap_or_else(PoisonError::into_inner);
         paths.insert(path.to_owned()).then(|| Self(path.to_owned()))
     }
+
+    /// Waits for whoever is at work there.
+    async fn wait(path: &str) -> Self {
+        loop {
+            let mut done = std::pin::pin!(DONE.notified());
+            done.as_mut().enable();
+            match Self::begin(path) {
+                Some(at_work) => return at_work,
+                None => done.await,
+            }
+        }
+    }
 }
 
 impl Drop for AtWork {
     fn drop(&mut self) {
         AT_WORK.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+        DONE.notify_waiters();
     }
 }
 
 /// Does `work` on the file at `path` on a thread of its own, and waits for `patience` at most. As long as the thread of an earlier try
 /// hangs there, no other is begun: an outage of weeks would use up all that there are.
-pub(super) async fn blocking(
+pub(super) async fn blocking<T: Send + 'static>(
     path: &str,
     patience: Duration,
-    work: impl FnOnce() -> Result<(), PushError> + Send + 'static,
-) -> Result<(), PushError> {
+    work: impl FnOnce() -> Result<T, PushError> + Send + 'static,
+) -> Result<T, PushError> {
     let failed = |kind| PushError::File(std::io::Error::from(kind));
-    let at_work = AtWork::begin(path).ok_or_else(|| failed(ErrorKind::TimedOut))?;
-    let task = tokio::task::spawn_blocking(move || {
-        let done = work();
-        drop(at_work);
-        done
+    let done = tokio::time::timeout(patience, async {
+        let at_work = AtWork::wait(path).await;
+        tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(at_work);
+            done
+        })
+        .await
     });
-    let done = tokio::time::timeout(patience, task).await;
-    done.map_err(|_| failed(ErrorKind::TimedOut))?.map_err(|_| failed(ErrorKind::Other))?
+    done.await.map_err(|_| failed(ErrorKind::TimedOut))?.map_err(|_| failed(ErrorKind::Other))?
 }
 
 #[cfg(test)]
@@ -64,12 +84,10 @@ mod tests {
         });
         let reason = |outcome: Result<(), super::PushError>| outcome.map_err(|error| error.reason());
         assert_eq!(reason(hung.await), Err(Reason::Unreachable));
-        let again = blocking("/hung/key", patience, || panic!("another thread was begun"));
+        let again = blocking("/hung/key", moment, || panic!("another thread was begun"));
         assert_eq!(reason(again.await), Err(Reason::Unreachable));
         assert_eq!(reason(blocking("/fine/key", patience, || Ok(())).await), Ok(()));
         drop(let_go);
-        while reason(blocking("/hung/key", patience, || Ok(())).await) != Ok(()) {
-            tokio::task::yield_now().await;
-        }
+        assert_eq!(reason(blocking("/hung/key", patience, || Ok(())).await), Ok(()));
     }
 }

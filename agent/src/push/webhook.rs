@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use turnlock_core::consumer::address;
 use zeroize::Zeroizing;
 
+use super::authority::authorities;
 use super::{Acknowledgement, Payload, PushError};
 use crate::client::ClientError;
 
@@ -105,11 +106,7 @@ impl Webhook<'_> {
             .timeout(TIMEOUT)
             .resolve_to_addrs(url.host_str().unwrap_or_default(), &addresses);
         if let Some(ca_file) = self.ca_file {
-            let roots = std::fs::read(ca_file).ok().and_then(|pem| reqwest::Certificate::from_pem_bundle(&pem).ok());
-            match roots {
-                Some(roots) if !roots.is_empty() => builder = builder.tls_certs_only(roots),
-                _ => return Err(PushError::Authority),
-            }
+            builder = builder.tls_certs_only(authorities(ca_file).await?);
         }
         Ok((builder.build().map_err(|_| PushError::Authority)?, url))
     }
