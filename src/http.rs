@@ -107,7 +107,7 @@ where
         let (text, held) = body::read(edge, head, parsed.token.as_ref(), peer, body).await?;
         let is_large = text.len() > SMALL_BODY_BYTES;
         let fields = pin!(async { parse::fields(head, parsed.operation, &parsed.path, text) });
-        let fields = edge.budget.turns.take(is_large, fields).await?;
+        let fields = edge.budget.turns.requests.take(is_large, fields).await?;
         Ok((parsed, fields, held))
     });
     let (parsed, fields, held) = match parsed.await {

@@ -1,10 +1,10 @@
-//! Places for connections. Where there is none left, connections that have gone longest without an answer make room, so that
-//! nobody keeps newcomers out by holding connections open.
+//! Places for connections. Where there is none left, idle connections make room, and where none is idle those that have gone
+//! longest without an answer, so that nobody keeps newcomers out by holding connections open.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -36,6 +36,9 @@ struct Place {
     origin: Option<IpAddr>,
     /// When the connection was made or answered last, in milliseconds since the gate was opened.
     answered: AtomicU64,
+    /// Whether it was ever asked for anything, and how much of that is under way.
+    asked: AtomicBool,
+    under_way: AtomicU32,
     given_up: Notify,
 }
 
@@ -44,6 +47,13 @@ pub(super) struct Pass {
     gate: Arc<Gate>,
     number: u64,
     place: Arc<Place>,
+}
+
+/// A request under way on a connection.
+pub(super) struct UnderWay {
+    pass: Arc<Pass>,
+    /// How many are, with this one.
+    pub(super) number: u32,
 }
 
 impl Gate {
@@ -60,7 +70,13 @@ impl Gate {
     /// has most.
     pub(super) fn admit(self: &Arc<Self>, peer: Peer) -> Pass {
         let origin = origin(peer);
-        let place = Arc::new(Place { origin, answered: AtomicU64::new(self.now()), given_up: Notify::new() });
+        let place = Arc::new(Place {
+            origin,
+            answered: AtomicU64::new(self.now()),
+            asked: AtomicBool::new(false),
+            under_way: AtomicU32::new(0),
+            given_up: Notify::new(),
+        });
         let mut places = self.places.lock();
         let own = places.of.get(&origin).copied().unwrap_or(0);
         if origin.is_some() && own >= self.most_of_one {
@@ -86,17 +102,22 @@ impl Place {
     fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
+
+    /// Whether there is something to wait for: an answer, or what it was made for.
+    fn is_busy(&self) -> bool {
+        !self.asked.load(Ordering::Relaxed) || self.under_way.load(Ordering::Relaxed) > 0
+    }
 }
 
 impl Places {
-    /// Takes their places from some of the connections of `origin`: those that have gone longest without an answer. Several at
-    /// once, because it takes a look at all of them.
+    /// Takes their places from some of the connections of `origin`: idle ones before others, and of both those that have gone
+    /// longest without an answer. Several at once, because it takes a look at all of them.
     fn make_room(&mut self, origin: Option<IpAddr>) {
         let own = self.taken.iter().filter(|(_, place)| place.origin == origin);
-        let mut own: Vec<(u64, u64)> = own.map(|(number, place)| (place.answered(), *number)).collect();
+        let mut own: Vec<_> = own.map(|(number, place)| (place.is_busy(), place.answered(), *number)).collect();
         let leaving = (own.len() / AT_ONCE).max(1);
         own.sort_unstable();
-        own.iter().take(leaving).for_each(|(_, number)| self.leave(*number));
+        own.iter().take(leaving).for_each(|(_, _, number)| self.leave(*number));
     }
 
     /// Whoever has most; of several, whose connection has gone longest without an answer.
@@ -119,14 +140,23 @@ impl Places {
 }
 
 impl Pass {
-    /// Tells that the connection was of use.
-    pub(super) fn answered(&self) {
-        self.place.answered.store(self.gate.now(), Ordering::Relaxed);
+    /// Tells that a request is under way on the connection, until what comes back is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
+        self.place.asked.store(true, Ordering::Relaxed);
+        let number = self.place.under_way.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        UnderWay { pass: self.clone(), number }
     }
 
     /// Waits until another has the place.
     pub(super) async fn given_up(&self) {
         self.place.given_up.notified().await;
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.pass.place.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.pass.place.answered.store(self.pass.gate.now(), Ordering::Relaxed);
     }
 }
 
@@ -174,6 +204,21 @@ mod tests {
         drop(passes);
         let places = gate.places.lock();
         assert!(places.taken.is_empty() && places.of.is_empty());
+    }
+
+    #[test]
+    fn idle_connections_make_room_before_those_with_something_under_way() {
+        let gate = gate(10, 3);
+        let passes: Vec<_> = (0..3).map(|_| std::sync::Arc::new(gate.admit(peer("192.0.2.1")))).collect();
+        let upload = passes[0].begin();
+        drop(passes[2].begin());
+        let newcomer = gate.admit(peer("192.0.2.1"));
+        let kept = |pass: &Pass| pass.given_up().now_or_never().is_none();
+        assert_eq!([0, 1, 2].map(|index| kept(&passes[index])), [true, true, false]);
+        // None is idle: the oldest goes.
+        let another = gate.admit(peer("192.0.2.1"));
+        assert_eq!([0, 1].map(|index| kept(&passes[index])), [false, true]);
+        assert!(kept(&newcomer) && kept(&another) && upload.number == 1);
     }
 
     #[test]

@@ -34,6 +34,9 @@ const MAX_STREAMS: u32 = 100;
 /// What one HTTP/2 stream and one connection may send ahead.
 const WINDOW_BYTES: u32 = 64 << 10;
 
+/// How long a client may take for either half of a handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// So many requests a client may send without waiting for answers before it has to wait for others who do so. It takes
 /// several, because a fast client may just have got its answer.
 const MAX_AHEAD: u32 = 8;
@@ -167,8 +170,7 @@ impl Connection {
         match self.tls.clone() {
             None => self.serve(stream, haste).await,
             Some(tls) => {
-                let shaken = tls.accept(stream, self.api.turns());
-                if let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_secs(10), shaken).await {
+                if let Ok(stream) = tls.accept(stream, &self.api.turns().handshakes, HANDSHAKE).await {
                     self.serve(stream, haste).await;
                 }
             }
@@ -179,14 +181,16 @@ impl Connection {
         let (api, peer, pass) = (self.api.clone(), self.peer, self.pass.clone());
         let service = service_fn(move |request: http::Request<_>| {
             let (api, pass) = (api.clone(), pass.clone());
-            // The streams of HTTP/2 are meant to be used side by side, and their number has a bound.
-            let ahead = if request.version() < http::Version::HTTP_2 { haste.begin() } else { 0 };
+            let under_way = pass.begin();
+            // The streams of HTTP/2 are meant to be used side by side, but all beside the first wait for turns.
+            let is_stream = request.version() >= http::Version::HTTP_2;
+            let ahead = if is_stream { under_way.number } else { haste.begin() };
             async move {
-                if ahead > MAX_AHEAD {
+                if ahead > MAX_AHEAD && !is_stream {
                     api.turns().line_up().await;
                 }
-                let answer = api.turns().take(ahead > 1, pin!(api.serve(peer, request))).await;
-                pass.answered();
+                let answer = api.turns().requests.take(ahead > 1, pin!(api.serve(peer, request))).await;
+                drop(under_way);
                 Ok::<_, Infallible>(answer)
             }
         });

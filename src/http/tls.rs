@@ -3,14 +3,16 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{Acceptor, ServerConfig};
+use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
-use super::turns::Turns;
+use super::turns::Line;
 use crate::config::NamedFile;
 
 /// Where certificate and key are, and the oldest version of TLS that is spoken.
@@ -66,13 +68,20 @@ impl Tls {
         Ok(())
     }
 
-    /// Shakes hands. The server's part costs more than the client's, which can be bytes from a file, so it waits for a turn.
-    pub(super) async fn accept<S>(&self, stream: S, turns: &Turns) -> io::Result<tokio_rustls::server::TlsStream<S>>
+    /// Shakes hands, as a `line` allows; `time` is how long the client may let either half of it wait.
+    pub(super) async fn accept<S>(
+        &self,
+        stream: S,
+        line: &Line,
+        time: Duration,
+    ) -> io::Result<tokio_rustls::server::TlsStream<S>>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     {
-        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-        turns.take(true, pin!(async { hello.into_stream(self.config.load_full()).await })).await
+        let hello = timeout(time, LazyConfigAcceptor::new(Acceptor::default(), stream)).await??;
+        // The time begins with the turn: those who shake hands all the time must not cut off who waits behind them.
+        let shaken = async { timeout(time, hello.into_stream(self.config.load_full())).await? };
+        line.take(true, pin!(shaken)).await
     }
 }
 
