@@ -5,6 +5,7 @@ mod authority;
 mod blocking;
 pub mod file;
 mod folders;
+mod mark;
 mod reader;
 pub mod webhook;
 
@@ -17,8 +18,9 @@ use turnlock_core::Protected;
 use turnlock_core::consumer::{Fault, Place, SigningKey, Target};
 use turnlock_core::rotation::Reason;
 
-use blocking::blocking;
+use blocking::{GivenUp, blocking};
 use file::FileTarget;
+use mark::Written;
 use tokio::sync::Semaphore;
 
 /// Webhooks that are asked at once, over all attempts: each holds a socket.
@@ -83,6 +85,12 @@ pub enum PushError {
     /// The file is there and not ours.
     #[error("file is not turnlock's own: set adopt to take it over")]
     NotOwned,
+    /// Another agent, or an earlier try that hangs, holds the lock on the file's mark.
+    #[error("somebody else is at work on the file and has not come to an end: another agent, or a try that hangs")]
+    InUse,
+    /// The file has a later version of the secret.
+    #[error("file has a later version of the secret already")]
+    Newer,
     /// A folder has the file's name.
     #[error("a folder is in the place of the file")]
     Occupied,
@@ -119,6 +127,8 @@ impl PushError {
             Self::Address { .. } => Reason::Address,
             Self::Folder => Reason::Folder,
             Self::NotOwned => Reason::NotOwned,
+            Self::InUse => Reason::InUse,
+            Self::Newer => Reason::Newer,
             Self::Occupied => Reason::Occupied,
             Self::Definition { .. } => Reason::Definition,
             Self::Reader(error) => error.reason(),
@@ -146,7 +156,7 @@ pub async fn reach(target: &Target, folders: &Folders) -> Result<(), PushError> 
         Place::File { path, mode, pid_file, signal, adopt } => {
             let file = FileTarget::parse(path, mode, pid_file.as_deref(), signal.as_deref(), *adopt)?;
             let folders = folders.clone();
-            blocking(path, webhook::TIMEOUT, move || file.reach(&folders)).await
+            blocking(path, webhook::TIMEOUT, move |_| file.reach(&folders)).await
         }
     }
 }
@@ -167,9 +177,11 @@ pub async fn push(
         }
         Place::File { path, mode, pid_file, signal, adopt } => {
             let file = FileTarget::parse(path, mode, pid_file.as_deref(), signal.as_deref(), *adopt)?;
-            let (value, version, folders) = (payload.value.duplicate(), payload.version, folders.clone());
-            blocking(path, webhook::TIMEOUT, move || file.replace(&value, &folders)).await?;
-            Ok(Acknowledgement { version })
+            let (value, folders) = (payload.value.duplicate(), folders.clone());
+            let version = Written { secret: payload.secret.clone(), version: payload.version };
+            let work = move |given_up: &GivenUp| file.replace(&value, &version, &folders, given_up);
+            blocking(path, webhook::TIMEOUT, work).await?;
+            Ok(Acknowledgement { version: payload.version })
         }
     }
 }

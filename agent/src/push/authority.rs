@@ -17,7 +17,7 @@ const LIMIT: usize = 1024 * 1024;
 /// The certificates in the file at `path`, of which there is one at least.
 pub(super) async fn authorities(path: &str) -> Result<Vec<Certificate>, PushError> {
     let file = path.to_owned();
-    let pem = blocking(path, TIMEOUT, move || read(&file)).await.map_err(|_| PushError::Authority)?;
+    let pem = blocking(path, TIMEOUT, move |_| read(&file)).await.map_err(|_| PushError::Authority)?;
     let authorities = Certificate::from_pem_bundle(&pem).map_err(|_| PushError::Authority)?;
     if authorities.is_empty() { Err(PushError::Authority) } else { Ok(authorities) }
 }

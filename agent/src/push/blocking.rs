@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -44,18 +45,40 @@ impl Drop for AtWork {
     }
 }
 
+/// Tells a work whether anybody still waits for it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct GivenUp(Arc<AtomicBool>);
+
+impl GivenUp {
+    /// Fails when nobody waits any more: what a work must not do then stands right behind.
+    pub(super) fn check(&self) -> std::io::Result<()> {
+        if self.0.load(Ordering::Acquire) { Err(ErrorKind::TimedOut.into()) } else { Ok(()) }
+    }
+}
+
+/// Whoever waits. Dropped, he does not.
+struct Waiting(GivenUp);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Release);
+    }
+}
+
 /// Does `work` on the file at `path` on a thread of its own, and waits for `patience` at most. As long as the thread of an earlier try
 /// hangs there, no other is begun: an outage of weeks would use up all that there are.
 pub(super) async fn blocking<T: Send + 'static>(
     path: &str,
     patience: Duration,
-    work: impl FnOnce() -> Result<T, PushError> + Send + 'static,
+    work: impl FnOnce(&GivenUp) -> Result<T, PushError> + Send + 'static,
 ) -> Result<T, PushError> {
     let failed = |kind| PushError::File(std::io::Error::from(kind));
+    let given_up = GivenUp::default();
+    let _waiting = Waiting(given_up.clone());
     let done = tokio::time::timeout(patience, async {
         let at_work = AtWork::wait(path).await;
         tokio::task::spawn_blocking(move || {
-            let done = work();
+            let done = work(&given_up);
             drop(at_work);
             done
         })
@@ -78,16 +101,16 @@ mod tests {
     async fn a_file_system_that_hangs_holds_one_thread_for_each_file_and_no_other_file() {
         let (let_go, hangs) = mpsc::channel::<()>();
         let (moment, patience) = (Duration::from_millis(1), Duration::from_secs(60));
-        let hung = blocking("/hung/key", moment, move || {
+        let hung = blocking("/hung/key", moment, move |_| {
             let _ = hangs.recv();
             Ok(())
         });
         let reason = |outcome: Result<(), super::PushError>| outcome.map_err(|error| error.reason());
         assert_eq!(reason(hung.await), Err(Reason::Unreachable));
-        let again = blocking("/hung/key", moment, || panic!("another thread was begun"));
+        let again = blocking("/hung/key", moment, |_| panic!("another thread was begun"));
         assert_eq!(reason(again.await), Err(Reason::Unreachable));
-        assert_eq!(reason(blocking("/fine/key", patience, || Ok(())).await), Ok(()));
+        assert_eq!(reason(blocking("/fine/key", patience, |_| Ok(())).await), Ok(()));
         drop(let_go);
-        assert_eq!(reason(blocking("/hung/key", patience, || Ok(())).await), Ok(()));
+        assert_eq!(reason(blocking("/hung/key", patience, |_| Ok(())).await), Ok(()));
     }
 }

@@ -1,10 +1,11 @@
 //! A file that always holds a whole value: written beside, synced, renamed over. A mark beside it tells turnlock's own
 //! files from others, which are never overwritten unless told so.
 
-use std::ffi::OsString;
-use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
@@ -12,11 +13,16 @@ use turnlock_core::Protected;
 use turnlock_core::consumer::mode_bits;
 
 use super::PushError;
+use super::blocking::GivenUp;
 use super::folders::{Folder, Folders};
+use super::mark::{self, Mark, Written};
 use super::reader::Reader;
 
 /// Bytes that are written to try whether there is room: more than a value has.
 const PROBE_BYTES: usize = 4096;
+
+/// Random characters at the end of the name that a value is written to.
+const RANDOM_CHARACTERS: usize = 6;
 
 /// The bit of a folder in which nobody replaces the files of others.
 const STICKY: u32 = 0o1000;
@@ -50,6 +56,7 @@ impl FileTarget {
         if let Some(reader) = &self.reader {
             reader.hold(folders)?.try_signal()?;
         }
+        mark::reach(&mark::path(&path))?;
         let tried = || -> io::Result<()> {
             let above = std::fs::metadata(folder.path())?;
             let mut nameless = tempfile::tempfile_in(folder.path())?;
@@ -75,32 +82,40 @@ impl FileTarget {
         let path = folder.path().join(name);
         match std::fs::symlink_metadata(&path) {
             Ok(present) if present.is_dir() => Err(PushError::Occupied),
-            Ok(_) if !self.adopt && !mark(&path).exists() => Err(PushError::NotOwned),
+            Ok(_) if !self.adopt && !mark::path(&path).exists() => Err(PushError::NotOwned),
             _ => Ok((folder, path)),
         }
     }
 
-    /// Puts `value` in the file and signals its reader. On disk when this returns.
-    pub(super) fn replace(&self, value: &Protected, folders: &Folders) -> Result<(), PushError> {
+    /// Puts `value`, which is `version`, in the file and signals its reader, unless a later one was put there or this try is given up
+    /// before. On disk when this returns.
+    pub(super) fn replace(
+        &self,
+        value: &Protected,
+        version: &Written,
+        folders: &Folders,
+        given_up: &GivenUp,
+    ) -> Result<(), PushError> {
         let (held, path) = self.place(folders)?;
-        let (folder, mark) = (held.path(), mark(&path));
         let reader = self.reader.as_ref().map(|reader| reader.hold(folders)).transpose()?;
+        let mark = Mark::lock(&mark::path(&path))?;
+        mark.admit(version)?;
         let written = || -> io::Result<()> {
-            // The mark first: a crash in between must not leave a file that is ours and not known to be.
-            if !mark.exists() {
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&mark)?.sync_all()?;
-            }
-            // Always the same name, so that what an agent leaves that is killed here is found by the next one; made anew with mode
-            // 0600, so that it is nobody else's; gone again if anything below fails.
-            let name = beside(&path);
-            match std::fs::remove_file(folder.join(&name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut beside = tempfile::Builder::new().prefix(&name).rand_bytes(0).tempfile_in(&folder)?;
+            let folder = held.path();
+            let prefix = beside(&path);
+            remove_left(&folder, &prefix)?;
+            // Made anew with mode 0600, under a name that no other try has; gone again if anything below fails.
+            let mut name = prefix;
+            name.push("-");
+            let mut builder = tempfile::Builder::new();
+            let mut beside = builder.prefix(&name).rand_bytes(RANDOM_CHARACTERS).tempfile_in(&folder)?;
             beside.write_all(value.expose())?;
             beside.as_file().set_permissions(Permissions::from_mode(self.mode))?;
             beside.as_file().sync_all()?;
+            // The mark first: a crash in between must leave neither a file that is ours and not known to be, nor one that an older
+            // version may replace.
+            mark.write(version)?;
+            given_up.check()?;
             beside.persist(&path).map_err(|error| error.error)?;
             File::open(&folder)?.sync_all()
         };
@@ -112,31 +127,41 @@ impl FileTarget {
     }
 }
 
-/// An empty file beside the target: `.NAME.turnlock`.
-fn mark(path: &Path) -> PathBuf {
-    let mut mark = OsString::from(".");
-    mark.push(path.file_name().unwrap_or_default());
-    mark.push(".turnlock");
-    path.with_file_name(mark)
-}
-
-/// Name of the file that the value is written to before it takes the place of the target: `.NAME.turnlock-new`.
+/// How the names begin of the files that a value is written to before one takes the place of the target: `.NAME.turnlock-new`.
 fn beside(path: &Path) -> OsString {
-    let mut name = mark(path).file_name().unwrap_or_default().to_owned();
+    let mut name = mark::path(path).file_name().unwrap_or_default().to_owned();
     name.push("-new");
     name
+}
+
+/// Removes what agents left in `folder` that were killed while they wrote. For whoever has the lock: nobody else writes there.
+fn remove_left(folder: &Path, prefix: &OsStr) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let is_left = match name.as_bytes().strip_prefix(prefix.as_bytes()) {
+            Some([b'-', random @ ..]) => {
+                random.len() == RANDOM_CHARACTERS && random.iter().all(u8::is_ascii_alphanumeric)
+            }
+            rest => rest == Some(b""),
+        };
+        if is_left {
+            std::fs::remove_file(folder.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::print_stdout)]
     use std::os::unix::fs::PermissionsExt as _;
+    use std::time::Duration;
 
     use turnlock_core::Protected;
     use turnlock_core::rotation::{Failure, Reason};
 
-    use super::super::{Folders, PushError, ReaderError};
-    use super::FileTarget;
+    use super::super::{Folders, PushError, ReaderError, blocking::blocking};
+    use super::{FileTarget, GivenUp, Mark, Written, mark};
 
     fn within(folder: &tempfile::TempDir) -> Folders {
         Folders::new([folder.path().to_owned()])
@@ -146,12 +171,20 @@ mod tests {
         FileTarget::parse(path.to_str().unwrap(), "0640", None, None, adopt).unwrap()
     }
 
+    fn version(number: u64) -> Written {
+        Written { secret: "secret/app".to_owned(), version: number }
+    }
+
+    fn replace(target: &FileTarget, value: &[u8], folders: &Folders) -> Result<(), PushError> {
+        target.replace(&Protected::copy_of(value), &version(1), folders, &GivenUp::default())
+    }
+
     #[test]
     fn the_file_is_replaced_with_its_mode_and_nothing_is_left_beside_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         for value in ["tlk_canary_one", "tlk_canary_two"] {
-            target(&path, false).replace(&Protected::copy_of(value.as_bytes()), &within(&folder)).unwrap();
+            replace(&target(&path, false), value.as_bytes(), &within(&folder)).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), value);
         }
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
@@ -159,15 +192,20 @@ mod tests {
     }
 
     /// Cause: the value was written beside under a random name. Loss: an agent that was killed left it there, in the clear and
-    /// for ever. Fix: the name is always the same, and what has it goes.
+    /// for ever. Fix: the name begins in a way that nothing else does, and what has such a one goes.
     #[test]
     fn what_a_killed_agent_left_is_taken_away_and_not_written_to() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, left) = (folder.path().join("key"), folder.path().join(".key.turnlock-new"));
-        std::fs::write(&left, "tlk_canary_left").unwrap();
-        let held = std::fs::File::open(&left).unwrap();
-        target(&path, false).replace(&Protected::copy_of(b"tlk_canary_new"), &within(&folder)).unwrap();
-        assert!(!left.exists());
+        let (path, beside) = (folder.path().join("key"), |name: &str| folder.path().join(name));
+        let left = [beside(".key.turnlock-new"), beside(".key.turnlock-new-aB3dE6")];
+        let others =
+            [beside(".key.turnlock-new.turnlock"), beside(".key.turnlock-new-none"), beside(".key2.turnlock-new")];
+        for file in left.iter().chain(&others) {
+            std::fs::write(file, "tlk_canary_left").unwrap();
+        }
+        let held = std::fs::File::open(&left[0]).unwrap();
+        replace(&target(&path, false), b"tlk_canary_new", &within(&folder)).unwrap();
+        assert!(!left.iter().any(|file| file.exists()) && others.iter().all(|file| file.exists()));
         assert_eq!(
             std::io::read_to_string(held).unwrap(),
             "tlk_canary_left",
@@ -175,16 +213,49 @@ mod tests {
         );
     }
 
+    /// Cause: a try that hung went on when it had been given up, whatever was in the file by then. Loss: an old value came over a
+    /// new one that had been acknowledged. Fix: it looks whether it was given up, and the mark keeps the version.
+    #[tokio::test]
+    async fn a_try_that_was_given_up_or_comes_late_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, folders) = (folder.path().join("key"), within(&folder));
+        replace(&target(&path, false), b"tlk_canary_one", &folders).unwrap();
+        let (let_go, hangs) = std::sync::mpsc::channel::<()>();
+        let (late, name) = (target(&path, false), path.to_str().unwrap());
+        let its_folders = folders.clone();
+        let hung = blocking(name, Duration::from_millis(1), move |given_up| {
+            let _ = hangs.recv();
+            late.replace(&Protected::copy_of(b"tlk_canary_late"), &version(2), &its_folders, given_up)
+        });
+        assert_eq!(hung.await.map_err(|error| error.reason()), Err(Reason::Unreachable));
+        drop(let_go);
+        blocking(name, Duration::from_secs(60), |_| Ok(())).await.unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "tlk_canary_one");
+
+        let put = |number, value: &[u8]| {
+            let value = Protected::copy_of(value);
+            target(&path, false).replace(&value, &version(number), &folders, &GivenUp::default())
+        };
+        put(3, b"tlk_canary_three").unwrap();
+        assert!(matches!(put(2, b"tlk_canary_late"), Err(PushError::Newer)));
+        let held = Mark::lock(&mark::path(&path)).unwrap();
+        assert!(matches!(put(4, b"tlk_canary_four"), Err(PushError::InUse)));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "tlk_canary_three");
+        drop(held);
+        put(4, b"tlk_canary_four").unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
     #[test]
     fn a_file_of_somebody_else_is_left_alone_unless_adopted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         std::fs::write(&path, "theirs").unwrap();
-        let value = Protected::copy_of(b"tlk_canary_file");
-        assert!(matches!(target(&path, false).replace(&value, &within(&folder)), Err(PushError::NotOwned)));
+        let value = b"tlk_canary_file";
+        assert!(matches!(replace(&target(&path, false), value, &within(&folder)), Err(PushError::NotOwned)));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "theirs");
-        target(&path, true).replace(&value, &within(&folder)).unwrap();
-        target(&path, false).replace(&value, &within(&folder)).unwrap();
+        replace(&target(&path, true), value, &within(&folder)).unwrap();
+        replace(&target(&path, false), value, &within(&folder)).unwrap();
     }
 
     #[test]
@@ -196,13 +267,10 @@ mod tests {
         let path = folder.path().join("key");
         let target =
             FileTarget::parse(path.to_str().unwrap(), "600", pid_file.to_str(), Some("SIGTERM"), false).unwrap();
-        target.replace(&Protected::copy_of(b"tlk_canary_signal"), &within(&folder)).unwrap();
+        replace(&target, b"tlk_canary_signal", &within(&folder)).unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&reader.wait().unwrap()), Some(15));
         std::fs::write(&pid_file, "-1").unwrap();
-        assert!(matches!(
-            target.replace(&Protected::copy_of(b"x"), &within(&folder)),
-            Err(PushError::Reader(ReaderError::NoId))
-        ));
+        assert!(matches!(replace(&target, b"x", &within(&folder)), Err(PushError::Reader(ReaderError::NoId))));
     }
 
     #[test]
@@ -219,7 +287,7 @@ mod tests {
         std::fs::write(&pid_file, reader.id().to_string()).unwrap();
         let path = folder.path().join("key");
         let target = FileTarget::parse(path.to_str().unwrap(), "600", pid_file.to_str(), Some("TERM"), false).unwrap();
-        let refused = target.replace(&Protected::copy_of(b"tlk_canary_pid"), &within(&folder));
+        let refused = replace(&target, b"tlk_canary_pid", &within(&folder));
         let running = reader.try_wait().unwrap().is_none();
         reader.kill().unwrap();
         reader.wait().unwrap();
@@ -274,16 +342,16 @@ mod tests {
     #[test]
     fn nothing_outside_the_folders_of_the_agent_is_written_or_signalled() {
         let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let value = Protected::copy_of(b"tlk_canary_outside");
+        let value = b"tlk_canary_outside";
         let path = outside.path().join("key");
-        assert!(matches!(target(&path, true).replace(&value, &within(&inside)), Err(PushError::Folder)));
+        assert!(matches!(replace(&target(&path, true), value, &within(&inside)), Err(PushError::Folder)));
         assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
         // The reader's process id lies elsewhere: nothing is written either.
         let path = inside.path().join("key");
         let pid_file = outside.path().join("pid");
         std::fs::write(&pid_file, "2").unwrap();
         let target = FileTarget::parse(path.to_str().unwrap(), "600", pid_file.to_str(), None, false).unwrap();
-        let refused = target.replace(&value, &within(&inside)).map_err(|error| error.reason());
+        let refused = replace(&target, value, &within(&inside)).map_err(|error| error.reason());
         assert_eq!(refused, Err(Reason::PidFolder));
         assert_eq!(std::fs::read_dir(&inside).unwrap().count(), 0);
     }
@@ -294,7 +362,7 @@ mod tests {
         let (path, victim) = (inside.path().join("key"), outside.path().join("victim"));
         std::fs::write(&victim, "theirs").unwrap();
         std::os::unix::fs::symlink(&victim, &path).unwrap();
-        target(&path, true).replace(&Protected::copy_of(b"tlk_canary_link"), &within(&inside)).unwrap();
+        replace(&target(&path, true), b"tlk_canary_link", &within(&inside)).unwrap();
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "theirs");
         assert!(std::fs::symlink_metadata(&path).unwrap().is_file());
     }

@@ -63,6 +63,15 @@ pub enum Reason {
     /// The file is somebody else's.
     #[error("a file that turnlock did not write is in its place: set adopt to take it over")]
     NotOwned,
+    /// The file is being replaced by somebody else.
+    #[error("another agent, or an earlier try that hangs, is at work on it")]
+    InUse,
+    /// The file must not go back.
+    #[error(
+        "it has a later version of the secret already; if the secret was made anew since, remove the file .NAME.turnlock beside it \
+         and set adopt"
+    )]
+    Newer,
     /// The file cannot be written for a reason that is not in this list.
     #[error("the system refused to write it; the agent's log has the cause")]
     System,
@@ -113,6 +122,7 @@ impl Reason {
             | Self::ReadOnly
             | Self::Full
             | Self::System
+            | Self::InUse
             | Self::Authority
             | Self::PidMissing
             | Self::PidUnreadable
@@ -124,6 +134,7 @@ impl Reason {
             | Self::PidFolder
             | Self::Occupied
             | Self::NotOwned
+            | Self::Newer
             | Self::Secret
             | Self::Gone
             | Self::Definition => Failure::Misconfigured,
