@@ -284,6 +284,13 @@ async fn a_failure_names_the_server_or_the_path_that_it_is_about() {
     let mut instance = Instance::start().await;
     let (text, _) = said(&instance, "", &["read", "sys/policy"]);
     assert!(text.contains("error: permission denied at sys/policy\n") && text.contains("no token was sent"), "{text}");
+    let root = instance.root.clone();
+    said(&instance, &root, &["secrets", "enable", "-path=secret", "kv-v2"]);
+    let policy = serde_json::json!({"policy": "path \"secret/data/app\" { capabilities = [\"read\"] }"});
+    assert_eq!(instance.as_root().put("sys/policies/acl/narrow", policy).await.0, 204);
+    let made = instance.command(&root).args(["token", "create", "-policy=narrow", "-field=token"]).output().unwrap();
+    let (text, _) = said(&instance, std::str::from_utf8(&made.stdout).unwrap().trim(), &["kv", "get", "secret/other"]);
+    assert!(text.contains("error: permission denied at secret/other\n"), "{text}");
     instance.stop();
     let (text, code) = said(&instance, "", &["read", "sys/policy"]);
     assert!(text.contains(&format!("server cannot be reached at {}: ", instance.address)), "{text}");

@@ -175,12 +175,12 @@ impl Client {
         if reply.status().is_success() {
             return Ok(reply);
         }
-        Err(self.failure_of(&reply).about(asked))
+        Err(self.failure_of(&reply, &asked))
     }
 
-    /// The error that `reply` of [`Client::execute`] stands for.
-    pub fn failure_of(&self, reply: &Reply) -> ClientError {
-        ClientError::of(reply, self.token.as_deref())
+    /// The error that `reply` of [`Client::execute`] to a call of the path `asked` stands for.
+    pub fn failure_of(&self, reply: &Reply, asked: &str) -> ClientError {
+        ClientError::of(reply, asked, self.token.as_deref())
     }
 
     /// Sends `call` and returns whatever status came back: health and seal status speak by theirs, and a deleted

@@ -107,7 +107,7 @@ impl From<ClientError> for Failure {
         if let ClientError::CaFile { source, .. } = &error {
             text = format!("{text}: {source}");
         }
-        if let ClientError::Denied { path: Some(path), .. } = &error {
+        if let ClientError::Denied { path, .. } = &error {
             text = match text.strip_prefix("permission denied") {
                 Some(reasons) => format!("permission denied at {path}{reasons}"),
                 None => text,

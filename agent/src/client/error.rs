@@ -45,8 +45,8 @@ pub enum ClientError {
         errors: Vec<String>,
         /// Whether the request had no token at all.
         anonymous: bool,
-        /// What was asked for, where that is known. Not in the text: a log may be read by who may not know the names.
-        path: Option<Box<str>>,
+        /// What was asked for. Not in the text: a log may be read by who may not know the names.
+        path: Box<str>,
     },
     /// 404.
     #[error("nothing found at this path{}", joined(errors))]
@@ -157,8 +157,8 @@ impl ClientError {
         }
     }
 
-    /// The error that `reply` stands for.
-    pub(super) fn of(reply: &Reply, token: Option<&Protected>) -> Self {
+    /// The error that `reply` to a question for `asked` stands for.
+    pub(super) fn of(reply: &Reply, asked: &str, token: Option<&Protected>) -> Self {
         let secret = token.and_then(Protected::expose_str).filter(|text| !text.is_empty());
         let errors = reply
             .errors()
@@ -170,17 +170,9 @@ impl ClientError {
             })
             .collect();
         match reply.status() {
-            StatusCode::FORBIDDEN => Self::Denied { errors, anonymous: token.is_none(), path: None },
+            StatusCode::FORBIDDEN => Self::Denied { errors, anonymous: token.is_none(), path: asked.into() },
             StatusCode::NOT_FOUND => Self::NotFound { errors },
             status => Self::Api { status, errors },
-        }
-    }
-
-    /// The same, where it is a refusal, with what was asked for.
-    pub(super) fn about(self, asked: String) -> Self {
-        match self {
-            Self::Denied { errors, anonymous, .. } => Self::Denied { errors, anonymous, path: Some(asked.into()) },
-            other => other,
         }
     }
 

@@ -197,7 +197,7 @@ async fn get(client: &Client, output: &Output, place: &Place, asked: Option<u64>
         return Err(not_there(place, asked, &reply));
     }
     if !reply.status().is_success() {
-        return Err(client.failure_of(&reply).into());
+        return Err(client.failure_of(&reply, &place.shown()).into());
     }
     if !place.versioned || reply.wrap_info()?.is_some() {
         return match &output.field {

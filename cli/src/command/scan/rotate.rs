@@ -80,13 +80,14 @@ async fn advice(client: Client, path: &str, values: &[&LiveSecret]) -> Result<Ad
     struct Definition {
         field: String,
     }
-    let reply = client.execute(Call::get(format!("rotation/definitions/{path}"))).await?;
+    let asked = format!("rotation/definitions/{path}");
+    let reply = client.execute(Call::get(asked.as_str())).await?;
     match reply.status() {
         StatusCode::NOT_FOUND => {
             return Ok(Advice::Leave(format!("no rotation is defined; see turnlock rotate set {path} --help")));
         }
         StatusCode::FORBIDDEN => return Ok(Advice::Leave("the token may not read its rotation".to_owned())),
-        status if !status.is_success() => return Err(client.failure_of(&reply)),
+        status if !status.is_success() => return Err(client.failure_of(&reply, &asked)),
         _ => {}
     }
     Ok(judge(&reply.data_as::<Definition>()?.field, values))
