@@ -130,3 +130,21 @@ fn wrong_usage_of_a_scan_is_no_finding() {
     assert_eq!(pipe.status.code(), Some(2));
     assert!(err(&pipe).contains("give what comes out of a pipe on standard input"), "{}", err(&pipe));
 }
+
+#[test]
+fn standard_input_is_a_place_by_that_name_and_its_credentials_are_ignored_by_theirs() {
+    let folder = Folder::new();
+    let piped = |more: &str| folder.run("sh", &["-c", &format!("turnlock scan stdin {more} < config.py")]);
+    let first = piped("");
+    assert_eq!(first.status.code(), Some(1));
+    let text = out(&first);
+    assert!(text.contains("\n    stdin:1\n") && text.contains("scan again: turnlock scan ignore\n"), "{text}");
+    assert!(!text.contains("to ignore: "), "{text}");
+    let rows: Value = serde_json::from_str(&out(&piped("-f json"))).unwrap();
+    assert_eq!(rows[0]["File"], "");
+    assert!(folder.scan(&["ignore"]).status.success());
+    let text = out(&piped(""));
+    let name = text.split("wherever it stands: ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    assert!(folder.scan(&["ignore", name]).status.success(), "{text}");
+    assert_eq!(piped("").status.code(), Some(0));
+}

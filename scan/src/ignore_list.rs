@@ -18,6 +18,8 @@ use chrono::NaiveDate;
 use turnlock_core::Protected;
 use turnlock_core::finding::{Finding, FingerprintKey};
 
+use crate::messages;
+
 /// Names of ignore files, in the top folder of what is scanned.
 pub const IGNORE_FILES: &[&str] = &[".turnlockignore", ".gitleaksignore", ".betterleaksignore"];
 
@@ -31,7 +33,7 @@ const NAME_DIGITS: usize = 32;
 const MAX_IGNORE_BYTES: u64 = 16 << 20;
 
 /// Names of findings that shall not be reported: `commit:file:rule:line`, `file:rule:line` for every commit, or
-/// `secret:…` for every place of a credential.
+/// `secret:…` for every place of a credential. What a message says has no name for every commit.
 #[derive(Debug, Clone, Default)]
 pub struct IgnoreList {
     entries: Vec<Entry>,
@@ -90,6 +92,7 @@ impl IgnoreList {
                 Ok(last) if last.zip(self.today).is_some_and(|(last, today)| last < today) => {
                     Some("its last day is over")
                 }
+                Ok(_) if is_any_message(entry) => Some("every later message would pass as well"),
                 Ok(_) => None,
                 Err(()) => Some("no date such as 2027-01-31 follows until"),
             };
@@ -176,6 +179,19 @@ impl IgnoreList {
     pub fn void(&self) -> &[String] {
         &self.void
     }
+}
+
+/// Whether `name` stands for whatever a message says in some line, now and later: such a name ignores nothing.
+pub fn is_any_message(name: &str) -> bool {
+    messages::is_message(name)
+}
+
+/// The name of `finding` by its place, if it has one that means this finding only: standard input has no name, and what the
+/// next message says in the same line may be another credential.
+pub(crate) fn place_name(finding: &Finding) -> Option<String> {
+    let file = &finding.place.file;
+    let is_vague = file.is_empty() || (finding.commit.is_none() && messages::is_message(file));
+    (!is_vague).then(|| finding.ignore_name())
 }
 
 /// The last day of an entry whose note starts with `until`; an error when no date follows.

@@ -181,6 +181,10 @@ pub(crate) fn keep_first_of_each(findings: &mut Vec<Finding>) {
 
 /// Whether it is a message that holds what was found.
 fn is_said(finding: &Finding) -> bool {
-    let file = &finding.place.file;
-    finding.commit.is_some() && (file.starts_with(COMMIT_MESSAGE) || file.starts_with(TAG_MESSAGE))
+    finding.commit.is_some() && is_message(&finding.place.file)
+}
+
+/// Whether `name`, of a file or of a finding, is about a message and does not say of which commit or tag.
+pub(crate) fn is_message(name: &str) -> bool {
+    name.starts_with(COMMIT_MESSAGE) || name.starts_with(TAG_MESSAGE)
 }

@@ -20,6 +20,9 @@ const MAX_DEPTH: usize = 256;
 /// Folders that are visited for one commit. A repository made to harm has trees with endlessly many paths.
 const MAX_FOLDERS: usize = 100_000;
 
+/// How the place of a blob begins that no commit holds; its id follows. NEVER CHANGE: ignore files hold it.
+pub(crate) const UNREFERENCED: &str = "unreferenced/";
+
 /// Sorts the commit that people will recognise first: not unreachable, then early, then by id.
 pub(crate) type Rank = (bool, i64, ObjectId);
 
@@ -36,7 +39,7 @@ pub(crate) struct Origin {
 impl Origin {
     /// For a blob that no commit holds: staged and then forgotten, or of a stash that was dropped in part.
     pub(crate) fn unknown(blob: &ObjectId) -> Self {
-        Self { file: format!("unreferenced/{blob}"), commit: None, rank: (true, i64::MAX, *blob) }
+        Self { file: format!("{UNREFERENCED}{blob}"), commit: None, rank: (true, i64::MAX, *blob) }
     }
 }
 

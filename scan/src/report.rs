@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use serde::Serialize;
-use turnlock_core::finding::{CommitMark, Finding, Verdict};
+use turnlock_core::finding::{CommitMark, Finding, Place, Verdict};
 
 use crate::coverage::Coverage;
 pub use csv::write_csv;
@@ -22,7 +22,7 @@ pub use html::write_html;
 pub use json::write_json;
 pub use junit::write_junit;
 pub use sarif::write_sarif;
-pub use text::{write_summary, write_text};
+pub use text::{write_remarks, write_summary, write_text};
 
 /// The result of a scan.
 #[derive(Debug, Default)]
@@ -188,6 +188,15 @@ impl<'a> From<&'a Verdict> for Said<'a> {
             Verdict::Live | Verdict::Dead => None,
         };
         Self { status: verdict.word(), reason }
+    }
+}
+
+/// A place for people: file and line. Control characters are kept.
+pub fn where_found(place: &Place) -> String {
+    let file = if place.file.is_empty() { "stdin" } else { &place.file };
+    match place.start_line {
+        0 => file.to_owned(),
+        line => format!("{file}:{line}"),
     }
 }
 

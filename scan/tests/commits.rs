@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use turnlock_scan::report::{Redaction, write_text};
 use turnlock_scan::{Outcome, Quarantine, Range, ScanError};
 
 use crate::{MONDAY, RULE, Repository, TUESDAY, WEDNESDAY, places, scanner, token};
@@ -152,6 +153,14 @@ fn files_and_folders_that_only_tags_name_are_scanned_when_they_are_pushed() {
         let report =
             scanner().scan_received(repository.path(), &Quarantine::default(), &mut received.as_bytes()).unwrap();
         assert_eq!(report.findings.iter().map(|found| &found.place.file).collect::<Vec<_>>(), [&file]);
+        let mut text = Vec::new();
+        write_text(&report, Redaction::FULL, false, &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(
+            text.contains(&format!("in no commit: staged and forgotten, or dropped since; see git show {id}\n")),
+            file != "loose",
+            "{text}"
+        );
     }
     let sent = format!("refs/tags/annotated {annotated} refs/tags/annotated {nothing}\n");
     let report = scanner().scan_sent(repository.path(), "origin", &mut sent.as_bytes()).unwrap();

@@ -149,10 +149,33 @@ fn a_message_that_is_ignored_by_its_place_hides_no_other() {
     assert_eq!(places(&report), [said, held]);
     // When that is ignored as well, its message is withheld nevertheless.
     let mut options = Options::usual();
-    options.ignore.add(".turnlockignore", &format!("(commit message):{RULE}:1\n"));
+    let both = [&first, &again].map(|commit| format!("{commit}:(commit message):{RULE}:1\n"));
+    options.ignore.add(".turnlockignore", &both.concat());
     let report = Scanner::new(options).unwrap().scan_history(repository.path()).unwrap();
     assert_eq!(places(&report), [held]);
     assert!(forms(&report, 100).iter().all(|form| !form.contains(&token(1))));
+}
+
+#[test]
+fn a_name_that_would_let_every_later_message_pass_ignores_nothing() {
+    let (repository, guilty, tag) = talkative();
+    let entries = format!("(commit message):{RULE}:3\n(message of tag v1.0):{RULE}:1  # ours\n");
+    for file in [".turnlockignore", ".gitleaksignore"] {
+        let mut options = Options::usual();
+        options.ignore.add(file, &entries);
+        let scanner = Scanner::new(options).unwrap();
+        let report = scanner.scan_history(repository.path()).unwrap();
+        let tagged = (RULE, "(message of tag v1.0)", 1, tag.as_str());
+        assert_eq!(places(&report), [(RULE, "(commit message)", 3, guilty.as_str()), tagged]);
+        assert_eq!(report.void_ignores.len(), 2, "{:?}", report.void_ignores);
+        assert!(report.void_ignores[0].ends_with(": every later message would pass as well"));
+        let next = scanner.scan_message(repository.path(), format!("a\n\n{}\n", token(3)).as_bytes()).unwrap();
+        assert_eq!(places(&next), [(RULE, "(commit message)", 3, "")]);
+    }
+    // Nor is such a name offered.
+    let next = scanner().scan_message(repository.path(), token(3).as_bytes()).unwrap();
+    let (forms, name) = (forms(&next, 100), format!("(commit message):{RULE}"));
+    assert!(next.findings.len() == 1 && [2, 4, 5].iter().all(|form| !forms[*form].contains(&name)));
 }
 
 #[test]

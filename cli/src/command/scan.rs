@@ -156,7 +156,12 @@ fn options(settings: &Settings, target: &Target<'_>, lookup: Option<StoreLookup>
     options.leave_out = found.files;
 
     options.ignore = IgnoreList::on(ignore::today());
-    let here = settings.as_gitleaks.then(|| PathBuf::from("."));
+    let here = match target {
+        _ if settings.as_gitleaks => Some(PathBuf::from(".")),
+        // What comes in has no folder of its own: the file that `scan ignore` writes counts.
+        Target::Input => Some(ignore::folder()),
+        _ => None,
+    };
     if let Some(path) = settings.ignore_path.as_ref().or(here.as_ref()) {
         options.ignore.add_files(path).map_err(|source| ScanFailure::Read { path: path.clone(), source })?;
     }

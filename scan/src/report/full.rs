@@ -8,6 +8,7 @@ use turnlock_core::finding::{CommitMark, Finding, LiveSecret};
 use super::group::groups;
 use super::json::write_value;
 use super::{Redaction, Report, Said};
+use crate::ignore_list::place_name;
 
 #[derive(Serialize)]
 struct Full<'a> {
@@ -49,7 +50,9 @@ struct Spot<'a> {
     r#match: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     commit: Option<Mark<'a>>,
-    ignore_name: String,
+    /// Absent where only the credential has a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ignore_name: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -140,7 +143,7 @@ fn spot(finding: &Finding, redaction: Redaction) -> Spot<'_> {
         end_column: place.end_column,
         r#match: redaction.within(&String::from_utf8_lossy(finding.matched.expose()), &secret),
         commit: finding.commit.as_ref().map(|commit| mark(commit, redaction, &secret)),
-        ignore_name: finding.ignore_name(),
+        ignore_name: place_name(finding),
     }
 }
 

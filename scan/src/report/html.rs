@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use quick_xml::escape::escape;
 use turnlock_core::counted;
-use turnlock_core::finding::{Finding, Verdict};
+use turnlock_core::finding::Verdict;
 
 use super::group::{Group, groups};
-use super::{Redaction, Report, Row, printable, without_last_quote};
+use super::{Redaction, Report, Row, printable, where_found, without_last_quote};
+use crate::ignore_list::place_name;
 
 const STYLE: &str = "\
 body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1b1f24;background:#fff}
@@ -96,20 +97,13 @@ fn article(group: &Group<'_>, redaction: Redaction, to: &mut impl Write) -> io::
         writeln!(
             to,
             "<tr><td><code>{}</code></td><td><code>{commit}</code></td><td>{}</td><td>{}</td><td><code>{}</code></td></tr>",
-            text(&place(finding)),
+            text(&where_found(&finding.place)),
             text(row.author),
             text(row.date),
-            text(&row.fingerprint)
+            text(&place_name(finding).unwrap_or_default())
         )?;
     }
     writeln!(to, "</table>\n</article>")
-}
-
-fn place(finding: &Finding) -> String {
-    match finding.place.start_line {
-        0 => finding.place.file.clone(),
-        line => format!("{}:{line}", finding.place.file),
-    }
 }
 
 /// `raw` as text of the page, with hostile characters as their numbers.

@@ -11,6 +11,7 @@ use turnlock_core::finding::{Finding, Place};
 
 use super::json::write_value;
 use super::{Redaction, Report, Row, Said};
+use crate::ignore_list::place_name;
 
 /// What a relative reference must not hold as it is (RFC 3986).
 const NOT_IN_A_REFERENCE: &AsciiSet = &CONTROLS
@@ -75,7 +76,10 @@ fn result(finding: &Finding, row: &Row<'_>) -> Value {
         location.insert("region".to_owned(), region);
     }
     let at = if row.commit.is_empty() { String::new() } else { format!(" at commit {}", row.commit) };
-    let mut properties = json!({"tags": row.tags, "ignoreName": row.fingerprint});
+    let mut properties = json!({"tags": row.tags});
+    if let (Some(name), Some(properties)) = (place_name(finding), properties.as_object_mut()) {
+        properties.insert("ignoreName".to_owned(), json!(name));
+    }
     if let (Some(verdict), Some(properties)) = (&finding.verdict, properties.as_object_mut()) {
         properties.insert("verdict".to_owned(), json!(Said::from(verdict)));
     }

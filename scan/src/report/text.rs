@@ -7,14 +7,19 @@ use turnlock_core::counted;
 use turnlock_core::finding::{Finding, Verdict};
 
 use super::group::{Group, groups};
-use super::{Redaction, Report, Row, printable, without_last_quote};
+use super::{Redaction, Report, Row, printable, where_found, without_last_quote};
 use crate::coverage::{Coverage, Why};
+use crate::ignore_list::place_name;
+use crate::origin::UNREFERENCED;
 
 /// Most places of one credential that are listed.
 const MAX_PLACES: usize = 10;
 
 /// Most characters of a match that are shown.
 const MAX_SHOWN: usize = 200;
+
+/// What makes the key without which a credential has no name.
+const MAKES_KEY: &str = "turnlock scan ignore";
 
 /// How the parts of a report look.
 #[derive(Default)]
@@ -80,19 +85,19 @@ fn credential(group: &Group<'_>, redaction: Redaction, look: &Look, to: &mut imp
     if unlisted > 0 {
         writeln!(to, "    and {unlisted} more {}", if unlisted == 1 { "place" } else { "places" })?;
     }
-    if let Some(name) = &best.secret_name {
-        writeln!(to, "        {faint}to ignore it wherever it stands: {name}{faint:#}")?;
+    match &best.secret_name {
+        Some(name) => writeln!(to, "        {faint}to ignore it wherever it stands: {name}{faint:#}"),
+        None if group.places.iter().all(|finding| place_name(finding).is_some()) => Ok(()),
+        // Where no place has a name, the credential can have one.
+        None => {
+            writeln!(to, "        {faint}to ignore it, make the key for its name and scan again: {MAKES_KEY}{faint:#}")
+        }
     }
-    Ok(())
 }
 
 fn place(finding: &Finding, look: &Look, to: &mut impl Write) -> io::Result<()> {
     let faint = &look.faint;
-    let file = printable(&finding.place.file);
-    match finding.place.start_line {
-        0 => write!(to, "    {file}")?,
-        line => write!(to, "    {file}:{line}")?,
-    }
+    write!(to, "    {}", printable(&where_found(&finding.place)))?;
     if !finding.symlink.is_empty() {
         write!(to, "  {faint}by the link {}{faint:#}", printable(&finding.symlink))?;
     }
@@ -101,7 +106,18 @@ fn place(finding: &Finding, look: &Look, to: &mut impl Write) -> io::Result<()> 
         let day = commit.date.get(..10).unwrap_or(&commit.date);
         write!(to, "  {faint}commit {short} by {} on {day}{faint:#}", printable(&commit.author))?;
     }
-    writeln!(to, "\n        {faint}to ignore: {}{faint:#}", printable(&finding.ignore_name()))
+    writeln!(to)?;
+    if let Some(blob) = finding.place.file.strip_prefix(UNREFERENCED).filter(|_| finding.commit.is_none()) {
+        let id: String = blob.chars().take_while(char::is_ascii_hexdigit).collect();
+        writeln!(
+            to,
+            "        {faint}in no commit: staged and forgotten, or dropped since; see git show {id}{faint:#}"
+        )?;
+    }
+    match place_name(finding) {
+        Some(name) => writeln!(to, "        {faint}to ignore: {}{faint:#}", printable(&name)),
+        None => Ok(()),
+    }
 }
 
 /// Writes what was covered and what was not, for people.
@@ -140,6 +156,11 @@ pub fn write_summary(report: &Report, to: &mut impl Write) -> io::Result<()> {
     if unlisted > 0 {
         writeln!(to, "not covered: {unlisted} more")?;
     }
+    write_remarks(report, to)
+}
+
+/// Writes what configurations and ignore files say without effect, for people.
+pub fn write_remarks(report: &Report, to: &mut impl Write) -> io::Result<()> {
     for warning in &report.warnings {
         writeln!(to, "warning: {}", printable(warning))?;
     }

@@ -205,6 +205,9 @@ pub(super) enum Source {
     /// The whole history of a repository, some of its commits, or what is staged.
     ///
     /// Of commits and of what is staged only that is reported which was not in the same file before.
+    ///
+    /// A place such as unreferenced/ID:3 is a blob that no commit holds, staged and forgotten or dropped since:
+    /// `git show ID` shows it.
     Git(GitArgs),
     /// What a push brings, called by the hook `pre-receive` of a server: reads the references from standard input.
     ///
@@ -239,7 +242,7 @@ pub(super) enum Source {
         #[arg(default_value = ".")]
         path: PathBuf,
     },
-    /// What comes in on standard input.
+    /// What comes in on standard input; an ignore file at the top of the repository, or here, counts.
     Stdin,
     /// Write hooks that scan what is to be committed, its message, and what is to be pushed.
     InstallHook(super::hook::HookArgs),

@@ -47,6 +47,15 @@ pub(crate) enum ScanFailure {
         /// The text.
         name: String,
     },
+    /// A name that would let whatever messages say pass.
+    #[error(
+        "{name:?} would let every later message pass: name the credential (secret:…, which reports give once `turnlock \
+         scan ignore` has made the key) or one commit (commit:file:rule:line)"
+    )]
+    AnyMessage {
+        /// The text.
+        name: String,
+    },
     /// An entry whose last day is over.
     #[error("{until} is over: nothing would be ignored")]
     PastDay {

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
+use turnlock_scan::ignore_list::is_any_message;
 
 use super::ScanFailure;
 
@@ -39,11 +40,13 @@ impl IgnoreArgs {
         if let Some(name) = self.names.iter().find(|name| !is_name(name)) {
             return Err(ScanFailure::Name { name: name.clone() });
         }
+        if let Some(name) = self.names.iter().find(|name| is_any_message(name)) {
+            return Err(ScanFailure::AnyMessage { name: name.clone() });
+        }
         if let Some(until) = self.until.filter(|until| *until < today()) {
             return Err(ScanFailure::PastDay { until });
         }
-        let top = || turnlock_scan::repository_top(Path::new(".")).unwrap_or_else(|| PathBuf::from("."));
-        let path = self.to.clone().unwrap_or_else(top).join(FILE);
+        let path = self.to.clone().unwrap_or_else(folder).join(FILE);
         let write = |source| ScanFailure::IgnoreFile { path: path.clone(), source };
         let before = match std::fs::read_to_string(&path) {
             Ok(text) => text,
@@ -89,6 +92,11 @@ impl IgnoreArgs {
         let changed = if changed == 0 { String::new() } else { format!(", {changed} of them changed") };
         writeln!(io::stdout().lock(), "{path}: {} added, {known} known{changed}", new.len()).map_err(ScanFailure::Write)
     }
+}
+
+/// Where the file lies unless told: at the top of the repository around the working directory, or in that.
+pub(super) fn folder() -> PathBuf {
+    turnlock_scan::repository_top(Path::new(".")).unwrap_or_else(|| PathBuf::from("."))
 }
 
 /// The day on which the program runs.

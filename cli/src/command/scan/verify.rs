@@ -9,7 +9,7 @@ use reqwest::{Client, ClientBuilder, Method, Url};
 use tokio::runtime::Runtime;
 use turnlock_core::counted;
 use turnlock_scan::Report;
-use turnlock_scan::report::printable;
+use turnlock_scan::report::{printable, where_found};
 use turnlock_scan::verify::{self, Answer, Ask, Question};
 
 use super::ScanFailure;
@@ -95,7 +95,7 @@ pub(super) fn preview(report: &Report, endpoints: &[Endpoint]) -> Result<(), Sca
             0 | 1 => String::new(),
             places => format!(" and {}", counted(places - 1, "more place")),
         };
-        let place = format!("{} {}:{}{more}", planned.rule, planned.place.file, planned.place.start_line);
+        let place = format!("{} {}{more}", planned.rule, where_found(&planned.place));
         for line in lines {
             writeln!(to, "{}", printable(&format!("{place}: {line}"))).map_err(ScanFailure::Write)?;
         }
