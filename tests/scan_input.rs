@@ -148,3 +148,25 @@ fn standard_input_is_a_place_by_that_name_and_its_credentials_are_ignored_by_the
     assert!(folder.scan(&["ignore", name]).status.success(), "{text}");
     assert_eq!(piped("").status.code(), Some(0));
 }
+
+#[test]
+fn options_of_a_scan_are_refused_where_nothing_is_scanned() {
+    let folder = Folder::new();
+    folder.git(&["init", "-q"]);
+    for (call, named) in [
+        (&["install-hook", "--config", "x", "--exit-code", "9", "--store"][..], "--exit-code, --config, --store have"),
+        (&["--config", "x", "install-hook"], "--config has"),
+        (&["ignore", "--verify", "--store", "a:b:1"], "--store, --verify have"),
+        (&["ignore", "-i", "x"], "--ignore-path has"),
+    ] {
+        let refused = folder.scan(call);
+        assert_eq!(refused.status.code(), Some(2), "{call:?}");
+        assert!(err(&refused).contains(&format!("error: {named} no effect here")), "{}", err(&refused));
+    }
+    assert!(!folder.path().join(".git/hooks/pre-commit").exists() && !folder.path().join(".turnlockignore").exists());
+    for word in ["install-hook", "ignore"] {
+        let help = out(&folder.scan(&[word, "--help"]));
+        assert!(!help.contains("--exit-code") && !help.contains("--verify") && help.contains("--no-color"), "{help}");
+    }
+    assert!(folder.scan(&["install-hook", "--no-color"]).status.success());
+}

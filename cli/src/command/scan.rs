@@ -5,6 +5,7 @@ mod failure;
 pub(crate) mod gitleaks;
 mod hook;
 mod ignore;
+mod idle;
 mod live;
 mod rotate;
 mod verify;

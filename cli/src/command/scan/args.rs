@@ -245,8 +245,17 @@ pub(super) enum Source {
     /// What comes in on standard input; an ignore file at the top of the repository, or here, counts.
     Stdin,
     /// Write hooks that scan what is to be committed, its message, and what is to be pushed.
+    ///
+    /// pre-commit scans what is staged, commit-msg the message of the commit, pre-push what the other side does not have
+    /// yet. A hook that is already there is kept under the name NAME.before-turnlock and runs first. Running the command
+    /// again changes nothing. `git commit --no-verify` and SKIP=turnlock (or SKIP=gitleaks) pass the hooks by.
     InstallHook(super::hook::HookArgs),
     /// Name a finding in `.turnlockignore`, with a reason and a last day.
+    ///
+    /// Findings have names by their place, as reports give it (commit:file:rule:line or file:rule:line), and by their
+    /// credential wherever it stands (secret:…), the only one for what a new message or standard input holds. Names by
+    /// credential need a key, which the first call writes into the file; reports give such names from then on. What is
+    /// named already gets the new reason and last day.
     Ignore(super::ignore::IgnoreArgs),
     /// As gitleaks had it before `git` and `dir`.
     #[command(hide = true)]

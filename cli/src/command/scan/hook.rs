@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::ScanFailure;
+use super::idle::Idle;
 
 /// The line by which a hook is known to be ours.
 const MARK: &str = "# Written by `turnlock scan install-hook`.";
@@ -15,11 +16,6 @@ const MARK: &str = "# Written by `turnlock scan install-hook`.";
 const BEFORE: &str = "before-turnlock";
 
 /// Arguments of `turnlock scan install-hook`.
-///
-/// Writes three hooks into the repository: pre-commit scans what is staged, commit-msg the message of the commit, pre-push what the
-/// other side does not have yet.
-/// A hook that is already there is kept under the name NAME.before-turnlock and runs first. Running the command again
-/// changes nothing. `git commit --no-verify` and SKIP=turnlock (or SKIP=gitleaks) pass the hooks by.
 #[derive(Debug, clap::Args)]
 pub(super) struct HookArgs {
     /// The repository.
@@ -29,6 +25,9 @@ pub(super) struct HookArgs {
     /// Only this hook.
     #[arg(long, value_name = "NAME", value_parser = ["pre-commit", "commit-msg", "pre-push"])]
     only: Option<String>,
+
+    #[command(flatten)]
+    _idle: Idle,
 }
 
 impl HookArgs {

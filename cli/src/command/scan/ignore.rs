@@ -8,15 +8,12 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use turnlock_scan::ignore_list::is_any_message;
 
 use super::ScanFailure;
+use super::idle::Idle;
 
 /// Name of the file.
 const FILE: &str = ".turnlockignore";
 
 /// Arguments of `turnlock scan ignore`.
-///
-/// Names findings in `.turnlockignore`: by their place, as reports give it (commit:file:rule:line or file:rule:line), or
-/// by their credential wherever it stands (secret:…). Names by credential need a key, which the first call writes into
-/// the file; reports give such names from then on. What is named already gets the new reason and last day.
 #[derive(Debug, clap::Args)]
 pub(super) struct IgnoreArgs {
     /// Names of findings; without any only the file and its key are made.
@@ -33,6 +30,9 @@ pub(super) struct IgnoreArgs {
     /// Folder with the file; by default the top of the repository around the working directory.
     #[arg(long, value_name = "FOLDER")]
     to: Option<PathBuf>,
+
+    #[command(flatten)]
+    _idle: Idle,
 }
 
 impl IgnoreArgs {
