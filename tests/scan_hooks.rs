@@ -84,6 +84,28 @@ fn a_credential_in_the_message_of_a_commit_is_refused() {
 }
 
 #[test]
+fn a_hook_says_little_when_all_is_well_and_how_to_go_on_when_not() {
+    let folder = guarded();
+    folder.write("a", "clean\n");
+    folder.git(&["add", "a"]);
+    let passed = folder.git(&["commit", "-qm", "clean"]);
+    let said = out(&passed) + &err(&passed);
+    assert_eq!(said, "no leaks found in what is staged\nno leaks found in the message\n");
+    folder.git(&["add", "config.py"]);
+    let refused = folder.git(&["commit", "-qm", "leak"]);
+    let said = out(&refused) + &err(&refused);
+    for words in ["to go on: take it out, `git add` the file", "scan ignore NAME", "--no-verify"] {
+        assert!(said.contains(words), "{words:?} is not in: {said}");
+    }
+    folder.git(&["rm", "-q", "--cached", "config.py"]);
+    let refused = folder.git(&["commit", "-qm", &format!("Use {}", leak()), "--allow-empty"]);
+    let said = out(&refused) + &err(&refused);
+    assert!(said.contains("git commit -eF .git/COMMIT_EDITMSG"), "{said}");
+    // Nobody is refused by a scan of files.
+    assert!(!err(&folder.scan(&["dir", "."])).contains("to go on"));
+}
+
+#[test]
 fn a_push_with_a_credential_is_refused() {
     let folder = Folder::new();
     let far = tempfile::tempdir().unwrap();

@@ -1,11 +1,12 @@
 //! `turnlock scan`: looks for leaked credentials, in files and in the whole history of a repository.
 
+mod advice;
 mod args;
 mod failure;
 pub(crate) mod gitleaks;
 mod hook;
-mod ignore;
 mod idle;
+mod ignore;
 mod live;
 mod rotate;
 mod verify;
@@ -103,7 +104,7 @@ pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome,
     let limit = options.max_bytes;
     let scanner = Scanner::new(options)?;
     warn(settings, &scanner)?;
-    let mut report = match target {
+    let mut report = match &target {
         Target::Everything(path) => scanner.scan_all(path)?,
         Target::History(path) => scanner.scan_history(path)?,
         Target::Changes(git) => git.scan(&scanner)?,
@@ -122,7 +123,7 @@ pub(crate) fn run(args: &ScanArgs, store: Option<&LiveStore>) -> Result<Outcome,
     if !settings.as_gitleaks {
         report.name_only_rules_that_found();
     }
-    write(settings, format, &report)?;
+    write(settings, format, &target, &report)?;
     if settings.verify_dry_run {
         verify::preview(&report, &settings.verify_endpoint)?;
     }
@@ -251,7 +252,7 @@ fn warn(settings: &Settings, scanner: &Scanner) -> Result<(), ScanFailure> {
     Ok(())
 }
 
-fn write(settings: &Settings, format: Format, report: &Report) -> Result<(), ScanFailure> {
+fn write(settings: &Settings, format: Format, target: &Target<'_>, report: &Report) -> Result<(), ScanFailure> {
     let redaction = Redaction::percent(settings.redact.unwrap_or(if settings.as_gitleaks { 0 } else { 100 }));
     let file = settings.report_path.as_deref().filter(|path| *path != Path::new("-"));
     if let Some(path) = file {
@@ -263,14 +264,17 @@ fn write(settings: &Settings, format: Format, report: &Report) -> Result<(), Sca
     if let Some(format) = on_terminal {
         write_to_terminal(format, redaction, report).map_err(ScanFailure::Write)?;
     }
-    say(settings, report).map_err(ScanFailure::Write)
+    say(settings, target, report).map_err(ScanFailure::Write)
 }
 
-/// Says what was covered, and which ignores were not used.
-fn say(settings: &Settings, report: &Report) -> io::Result<()> {
+/// Says what was covered, how to go on, and which ignores were not used.
+fn say(settings: &Settings, target: &Target<'_>, report: &Report) -> io::Result<()> {
     let mut to = io::stderr().lock();
     if settings.says("info") {
-        report::write_summary(report, &mut to)?;
+        advice::sum_up(target, report, &mut to)?;
+        if !settings.as_gitleaks {
+            advice::go_on(target, report, &mut to)?;
+        }
     }
     if settings.report_unused_ignores {
         for entry in &report.unused_ignores {

@@ -314,12 +314,17 @@ impl GitArgs {
     /// Whether less than the whole history is asked for.
     pub(super) fn is_partial(&self) -> bool {
         let commits = !self.range.is_empty() || self.since.is_some() || self.log_opts.is_some();
-        self.staged || self.pre_commit || commits
+        self.is_staged() || commits
+    }
+
+    /// Whether what is staged is asked for.
+    pub(super) fn is_staged(&self) -> bool {
+        self.staged || self.pre_commit
     }
 
     /// Scans the part that is asked for.
     pub(super) fn scan(&self, scanner: &Scanner) -> Result<Report, ScanFailure> {
-        if self.staged || self.pre_commit {
+        if self.is_staged() {
             return Ok(scanner.scan_staged(&self.path)?);
         }
         let range = match &self.log_opts {
