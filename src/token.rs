@@ -137,6 +137,14 @@ impl TokenEntry {
         self.named.clone().unwrap_or_else(own)
     }
 
+    /// Who logged in to get it: the member of its metadata that its auth method filled, `role_name` or `username`, and the
+    /// name. None of a token that another token made: its metadata and role say nothing of whose it is.
+    pub fn login(&self) -> Option<(&'static str, &str)> {
+        let name = self.role.as_deref().filter(|_| !self.path.starts_with("auth/token/"))?;
+        let holds = |key: &&str| self.metadata.get(*key).is_some_and(|value| value == name);
+        ["role_name", "username"].into_iter().find(holds).map(|key| (key, name))
+    }
+
     /// `service` or `batch`.
     pub fn type_name(&self) -> &'static str {
         if self.batch { "batch" } else { "service" }

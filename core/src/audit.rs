@@ -58,6 +58,10 @@ pub struct AuditRecord<'a> {
     /// Whom the token belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<&'a str>,
+    /// Who logged in to get the token: `role_name` or `username`, and the name. Written as an object. Of other metadata,
+    /// which whoever makes a token or a secret id chooses, nothing is recorded.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_member")]
+    pub metadata: Option<(&'a str, &'a str)>,
     /// The token's policies.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub policies: &'a [String],
@@ -208,6 +212,10 @@ fn link(before: &[u8; 32], line: &[u8]) -> [u8; 32] {
 
 fn as_map<S: serde::Serializer>(pairs: &[(String, Digest)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
+}
+
+fn as_member<S: serde::Serializer>(pair: &Option<(&str, &str)>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(*pair)
 }
 
 fn is_zero(number: &usize) -> bool {

@@ -109,10 +109,10 @@ impl Entry {
         self.wrap_ttl = request.wrap_ttl.map(|ttl| ttl.as_secs());
         let Some(keys) = &self.keys else { return };
         let fields = request.fields.iter().take(MAX_FIELDS);
-        self.fields = fields.map(|(name, json)| (short(name), keys.digest(&value_of(json)))).collect();
+        self.fields = fields.map(|(name, json)| (short(name).to_owned(), keys.digest(&value_of(json)))).collect();
         self.fields_omitted = request.fields.iter().skip(MAX_FIELDS).count();
         let query = request.query.0.iter().take(MAX_FIELDS);
-        self.query = query.map(|(name, value)| (short(name), keys.digest(value.as_bytes()))).collect();
+        self.query = query.map(|(name, value)| (short(name).to_owned(), keys.digest(value.as_bytes()))).collect();
     }
 
     /// Adds who asks: with the token that was added before.
@@ -212,6 +212,7 @@ impl Entry {
             token: shown.map(|shown| shown.token).or(unknown),
             accessor: shown.and_then(|shown| shown.accessor),
             display_name: caller.map(|(entry, _)| entry.display_name.as_str()),
+            metadata: caller.and_then(|(entry, _)| entry.login()).map(|(key, name)| (key, short(name))),
             policies: caller.map_or(&[], |(entry, _)| entry.policies.as_slice()),
             fields: &self.fields,
             fields_omitted: self.fields_omitted,
@@ -235,13 +236,14 @@ fn text_of(ip: IpAddr) -> String {
     ip.to_canonical().to_string()
 }
 
-/// A name of a field, cut to what a name needs: it is written in the clear, unless it looks like a token.
-fn short(name: &str) -> String {
+/// A name of a field, a role or a user, cut to what a name needs: it is written in the clear, unless it looks like a
+/// token.
+fn short(name: &str) -> &str {
     if is_token_like(name) {
-        return "(token)".to_owned();
+        return "(token)";
     }
     let end = name.char_indices().nth(128).map_or(name.len(), |(index, _)| index);
-    name.get(..end).unwrap_or_default().to_owned()
+    name.get(..end).unwrap_or_default()
 }
 
 /// The bytes that `sys/audit-hash` would be asked for: the content of a text, the JSON of anything else.

@@ -24,16 +24,18 @@ struct Record {
     peer: Option<String>,
     accessor: Option<String>,
     display_name: Option<String>,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
     status: Option<u16>,
 }
 
-/// One token's reads of the secret.
+/// The reads of one who logged in, whichever tokens that gave; of other tokens, those of one.
 #[derive(Serialize)]
 struct Reader {
     name: String,
-    peer: String,
-    /// The keyed hash by which the audit knows the token's accessor.
-    accessor: String,
+    peers: BTreeSet<String>,
+    /// The keyed hashes by which the audit knows the accessors of the tokens.
+    accessors: BTreeSet<String>,
     reads: u64,
     first: String,
     last: String,
@@ -42,7 +44,8 @@ struct Reader {
 /// What the files say.
 #[derive(Default)]
 struct Found {
-    readers: BTreeMap<(String, String, String), Reader>,
+    /// By name and, of who did not log in, the token's accessor: many tokens have the same name.
+    readers: BTreeMap<(String, Option<String>), Reader>,
     /// Whether any record is about the secret, however it ended.
     is_known: bool,
     /// Secrets that were answered for, to tell of a misspelt one.
@@ -69,7 +72,10 @@ pub(super) fn list(output: &Output, secret: &str, files: &[PathBuf]) -> Outcome 
     } else if readers.is_empty() {
         line("Nobody has read it, by these files")?;
     } else {
-        let row = |reader: Reader| vec![reader.name, reader.peer, reader.reads.to_string(), reader.first, reader.last];
+        let row = |reader: Reader| {
+            let peers = in_short(&reader.peers);
+            vec![reader.name, peers, reader.reads.to_string(), reader.first, reader.last]
+        };
         output.table(&["Reader", "From", "Reads", "First", "Last"], readers.into_iter().map(row).collect())?;
     }
     Ok(Exit::Done)
@@ -107,22 +113,50 @@ impl Found {
             return;
         }
         let known = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
-        let (name, peer, accessor) = (known(record.display_name), known(record.peer), known(record.accessor));
+        let login = record.login();
+        let (peer, accessor) = (known(record.peer), known(record.accessor));
+        let token = login.is_none().then(|| accessor.clone());
+        let name = login.unwrap_or_else(|| known(record.display_name));
         let time = record.time.unwrap_or_default();
-        let reader = self.readers.entry((accessor.clone(), name.clone(), peer.clone())).or_insert_with(|| Reader {
+        let reader = self.readers.entry((name.clone(), token)).or_insert_with(|| Reader {
             name,
-            peer,
-            accessor,
+            peers: BTreeSet::new(),
+            accessors: BTreeSet::new(),
             reads: 0,
             first: time.clone(),
             last: String::new(),
         });
+        reader.peers.insert(peer);
+        reader.accessors.insert(accessor);
         reader.reads += 1;
         reader.last = time;
     }
 }
 
+/// Most addresses of one reader that the table names.
+const ADDRESSES: usize = 3;
+
+fn in_short(peers: &BTreeSet<String>) -> String {
+    let named: Vec<&str> = peers.iter().take(ADDRESSES).map(String::as_str).collect();
+    match peers.len().saturating_sub(ADDRESSES) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
 impl Record {
+    /// Who logged in, as in `approle/billing` or `userpass/alice`: the auth method's mount and the name.
+    fn login(&self) -> Option<String> {
+        let shown = self.display_name.as_deref()?;
+        let (mount, name) = match (self.metadata.get("role_name"), self.metadata.get("username")) {
+            (Some(role), _) => (shown, role),
+            // Of a user, the name shown is both.
+            (None, Some(user)) => (shown.strip_suffix(&format!("-{user}")).unwrap_or(shown), user),
+            (None, None) => return None,
+        };
+        Some(format!("{mount}/{name}"))
+    }
+
     /// Whether this is an answer that held the values at `secret`.
     fn gave(&self, secret: &str) -> bool {
         let given = self.kind == "answer" && self.operation.as_deref() == Some("read") && self.status == Some(200);
@@ -165,13 +199,60 @@ impl Record {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::Record;
+    use super::{Found, Record, in_short};
 
     fn record(operation: &str, path: &str, status: u16) -> Record {
         let text = format!(
             r#"{{"kind":"answer","operation":"{operation}","path":"{path}","mount":"secret/","status":{status},"hash":""}}"#
         );
         serde_json::from_str(&text).unwrap()
+    }
+
+    fn read_by(display_name: &str, metadata: &str, peer: &str, accessor: &str) -> Record {
+        Record {
+            display_name: Some(display_name.to_owned()),
+            metadata: serde_json::from_str(metadata).unwrap(),
+            peer: Some(peer.to_owned()),
+            accessor: Some(accessor.to_owned()),
+            ..record("read", "secret/data/app/db", 200)
+        }
+    }
+
+    #[test]
+    fn who_logs_in_is_one_reader_and_other_tokens_are_one_each() {
+        let mut found = Found::default();
+        for (shown, metadata, peer, accessor) in [
+            ("approle", r#"{"role_name":"billing"}"#, "10.0.0.1", "a"),
+            ("approle", r#"{"role_name":"billing"}"#, "10.0.0.2", "b"),
+            ("approle", r#"{"role_name":"reports"}"#, "10.0.0.1", "c"),
+            ("userpass-ann-lee", r#"{"username":"ann-lee"}"#, "10.0.0.3", "d"),
+            ("token", "{}", "10.0.0.4", "e"),
+            ("token", "{}", "10.0.0.4", "f"),
+        ] {
+            found.add(read_by(shown, metadata, peer, accessor), "secret/app/db");
+        }
+        let rows: Vec<_> = found
+            .readers
+            .values()
+            .map(|reader| (reader.name.as_str(), in_short(&reader.peers), reader.reads))
+            .collect();
+        let row = |name, peers: &str, reads| (name, peers.to_owned(), reads);
+        assert_eq!(
+            rows,
+            [
+                row("approle/billing", "10.0.0.1, 10.0.0.2", 2),
+                row("approle/reports", "10.0.0.1", 1),
+                row("token", "10.0.0.4", 1),
+                row("token", "10.0.0.4", 1),
+                row("userpass/ann-lee", "10.0.0.3", 1),
+            ]
+        );
+    }
+
+    #[test]
+    fn many_addresses_are_counted() {
+        let peers = ["a", "b", "c", "d", "e"].map(str::to_owned).into();
+        assert_eq!(in_short(&peers), "a, b, c and 2 more");
     }
 
     #[test]
