@@ -38,6 +38,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// Folders in which the agent inside the server may replace files of targets; absolute.
     pub target_dirs: Vec<PathBuf>,
+    /// Whether the server runs without an agent of its own. No file says it: whoever starts the server does.
+    pub without_agent: bool,
     /// Lets anybody who holds enough shares make a root token, without a token.
     pub open_generate_root: bool,
     /// Leaves memory unlocked. Without it a server that cannot lock its memory does not start.
@@ -311,6 +313,7 @@ impl Config {
             cluster_name: "turnlock-dev".to_owned(),
             log_level: LogLevel::Info,
             target_dirs: Vec::new(),
+            without_agent: false,
             open_generate_root: false,
             disable_mlock: true,
             without_effect: Vec::new(),

@@ -126,6 +126,7 @@ impl Process {
             lifetimes: config.lifetimes,
             cluster_name: config.cluster_name.clone(),
             open_generate_root: config.open_generate_root,
+            agent_folders: (!config.without_agent).then(|| config.target_dirs.clone()),
         };
         let server = Server::new(Barrier::new(store, clock.clone()), audit, clock, settings);
         server.unseal_itself().await.map_err(StartError::Unseal)?;

@@ -1,5 +1,6 @@
 //! The process's parts: what lives from start to end ([`Server`]) and what lives while it is unsealed ([`Parts`]).
 
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -54,13 +55,15 @@ pub struct Settings {
     pub cluster_name: String,
     /// Whether `sys/generate-root` needs no token.
     pub open_generate_root: bool,
+    /// Folders in which the agent inside the server may replace files; `None` when there is no such agent.
+    pub agent_folders: Option<Vec<PathBuf>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let cluster_name = "turnlock".to_owned();
         let (seal, lifetimes) = (SealSource::Shares, Lifetimes::default());
-        Self { seal, lifetimes, cluster_name, open_generate_root: false }
+        Self { seal, lifetimes, cluster_name, open_generate_root: false, agent_folders: None }
     }
 }
 

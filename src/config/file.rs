@@ -54,6 +54,7 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         cluster_name: root.text("cluster_name")?.unwrap_or_else(|| "turnlock".to_owned()),
         log_level: log_level(&mut root)?,
         target_dirs: target_dirs(&mut root)?,
+        without_agent: false,
         open_generate_root: open_generate_root(&mut root)?,
         disable_mlock: root.flag("disable_mlock")?.unwrap_or(false),
         without_effect,

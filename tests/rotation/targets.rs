@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{SECRET, attempt, define, run, serving, turnlock, versions};
-use crate::harness::{text, wait_for};
+use crate::harness::{Instance, text, wait_for};
 
 /// Cause: targets were looked at only after the new version was in force. Loss: consumers of a target that could not be
 /// written stood there with the old value. Fix: what cannot be handed out is not made.
@@ -155,4 +155,32 @@ async fn a_service_that_refuses_the_new_value_is_named_with_its_status_and_nothi
     status.store(204, Ordering::SeqCst);
     run(&instance).await;
     attempt(&instance, "success", |row| row["state"] == "succeeded").await;
+}
+
+/// Cause: a file outside the folders of the only agent was taken as if it could be written, and its rotation then waited
+/// for ever. Fix: who defines it is told, and at start who left a folder out that is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_out_of_the_agents_folders_is_told_when_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (given, missing) = (folder.path().join("given"), folder.path().join("missing"));
+    std::fs::create_dir(&given).unwrap();
+    let config = format!("agent {{ target_dirs = [\"{}\", \"{}\"] }}", given.display(), missing.display());
+    let instance = Instance::start_with(&config).await;
+    let log = instance.log();
+    assert!(log.contains(&format!("{} of target_dirs is no folder", missing.display())), "{log}");
+    assert!(!log.contains(&format!("{} of target_dirs", given.display())), "{log}");
+    let root = instance.as_root();
+    root.put("sys/mounts/secret", json!({"type": "kv", "options": {"version": "2"}})).await;
+    root.put("secret/data/app/key", json!({"data": {"key": "tlk_canary_first"}})).await;
+    let set = |target: std::path::PathBuf, pool: &str| {
+        let target = format!("-targets={}", json!([{"name": "app", "type": "file", "path": target}]));
+        let pool = format!("-pool={pool}");
+        turnlock(&instance, &["rotate", "set", SECRET, "-field=key", &target, &pool])
+    };
+    let (_, notes, code) = set(given.join("key"), "");
+    assert!(!notes.contains("target_dirs") && code == 0, "{notes}");
+    let (_, notes, code) = set(folder.path().join("given-too/key"), "");
+    assert!(notes.contains("targets[0].path lies in no folder of target_dirs") && code == 0, "{notes}");
+    let (_, notes, code) = set(folder.path().join("given-too/key"), "elsewhere");
+    assert!(!notes.contains("target_dirs") && code == 0, "{notes}");
 }

@@ -85,7 +85,7 @@ impl ServerArgs {
         if let Some(level) = &self.log_level {
             overrides.log_level = Some(log::level(level)?);
         }
-        let config = match &self.config {
+        let mut config = match &self.config {
             Some(path) => Config::read(path, overrides).map_err(|error| chain(&error))?,
             None => {
                 let mut config = Config::dangerous_development(self.dev_listen_address).with(overrides);
@@ -93,6 +93,7 @@ impl ServerArgs {
                 config
             }
         };
+        config.without_agent = self.without_agent;
         log::start(config.log_level);
         let hardening = harden();
         keep_files_private();
@@ -160,7 +161,13 @@ impl ServerArgs {
                 reload();
             }
         });
-        if !self.without_agent {
+        if !config.without_agent {
+            for missing in config.target_dirs.iter().filter(|folder| !folder.is_dir()) {
+                tracing::warn!(
+                    "{} of target_dirs is no folder: rotations of files there wait until it is",
+                    missing.display()
+                );
+            }
             let folders = Folders::new(config.target_dirs.clone());
             tokio::spawn(embedded_agent(process.server().clone(), Client::local(process.local()), folders));
         }

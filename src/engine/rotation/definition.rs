@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use turnlock_core::Path;
-use turnlock_core::consumer::Target;
+use turnlock_core::consumer::{Place, Target};
 use turnlock_core::policy::Question;
 use turnlock_core::rotation::Rotation;
 
@@ -54,10 +54,8 @@ pub(super) async fn write(call: &Call) -> Result<Response, Error> {
         "paused": rotation.paused,
         "next_run": stored.next_run(call.parts.clock.now()).map(crate::response::rfc3339),
     }))?;
-    Ok(match warning {
-        Some(warning) => answer.with_warning(warning),
-        None => answer,
-    })
+    let warnings = warning.map(str::to_owned).into_iter().chain(out_of_reach(call, rotation));
+    Ok(warnings.fold(answer, Response::with_warning))
 }
 
 pub(super) async fn read(call: &Call) -> Result<Response, Error> {
@@ -88,6 +86,33 @@ pub(super) async fn delete(call: &Call) -> Result<Response, Error> {
         Err(BarrierError::Conflict { .. }) => Err(Error::Unavailable("another change came first, try again")),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Files that the agent inside the server may not write: nobody else comes for a rotation without a pool, unless an agent
+/// without one runs elsewhere.
+fn out_of_reach(call: &Call, rotation: &Rotation) -> Vec<String> {
+    let Some(folders) = call.server.settings.agent_folders.as_ref().filter(|_| rotation.pool.is_empty()) else {
+        return Vec::new();
+    };
+    let outside = |file: &str| {
+        let parent = std::path::Path::new(file).parent();
+        !parent.is_some_and(|parent| folders.iter().any(|folder| parent.starts_with(folder)))
+    };
+    let files = rotation.targets.iter().enumerate().flat_map(|(index, target)| {
+        let (path, pid_file) = match &target.place {
+            Place::File { path, pid_file, .. } => (Some(path), pid_file.as_ref()),
+            Place::Webhook { .. } => (None, None),
+        };
+        [("path", path), ("pid_file", pid_file)].map(|(member, file)| (index, member, file))
+    });
+    let lost = files.filter(|(_, _, file)| file.is_some_and(|file| outside(file)));
+    lost.map(|(index, member, _)| {
+        format!(
+            "targets[{index}].{member} lies in no folder of target_dirs, so that this server's own agent will not touch it: \
+             add its folder to target_dirs in the stanza agent and start again, or name the pool of another agent"
+        )
+    })
+    .collect()
 }
 
 /// Refuses a secret that is not there, which is more often a slip than a wish; says it when the field is new, or is none that a
