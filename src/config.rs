@@ -209,6 +209,16 @@ pub enum ConfigError {
         /// A name of that place that is much like it.
         near: Option<String>,
     },
+    /// A stanza of a type that is not supported, or does not exist.
+    #[error("{place} is not supported, only {known}")]
+    UnknownType {
+        /// The line, from 1.
+        line: Option<usize>,
+        /// The stanza and its type.
+        place: String,
+        /// The types that there are.
+        known: &'static str,
+    },
     /// A setting that has to be there.
     #[error("{place} is missing")]
     Missing {
@@ -239,6 +249,7 @@ impl ConfigError {
             Self::Json { line } => Some(*line),
             Self::Twice { line }
             | Self::Unsupported { line, .. }
+            | Self::UnknownType { line, .. }
             | Self::Missing { line, .. }
             | Self::Invalid { line, .. } => *line,
         }

@@ -83,6 +83,59 @@ async fn from_a_new_store_to_the_first_secret_each_refusal_names_the_next_comman
     assert!(String::from_utf8_lossy(&health.stdout).contains("initialized"), "{health:?}");
 }
 
+/// The server counts a share once and does not say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_that_is_given_twice_is_told() {
+    let mut instance = Instance::prepare("");
+    instance.spawn().await;
+    let body = serde_json::json!({"secret_shares": 3, "secret_threshold": 3});
+    let (status, made) = instance.api("").put("sys/init", body).await;
+    assert_eq!(status, 200, "{made}");
+    let give = |share: usize| {
+        let file = instance.dir.path().join("share");
+        std::fs::write(&file, made["keys_base64"][share].as_str().unwrap()).unwrap();
+        let mut command = instance.command("");
+        command.args(["operator", "unseal", "-"]).stdin(std::fs::File::open(file).unwrap());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (share, told) in [(0, false), (0, true), (1, false), (0, true), (1, true), (2, false)] {
+        let text = give(share);
+        assert_eq!(text.contains("this share was given already"), told, "{share}: {text}");
+    }
+    let (_, status) = instance.api("").get("sys/seal-status").await;
+    assert_eq!(status["sealed"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_or_a_field_that_is_nearly_right_is_told_from_what_was_meant() {
+    let instance = Instance::start().await;
+    let root = instance.root.clone();
+    said(&instance, &root, &["secrets", "enable", "-path=secret", "kv-v2"]);
+    said(&instance, &root, &["kv", "put", "secret/app/db", "key=value"]);
+    let policy = instance.dir.path().join("app.hcl").display().to_string();
+    std::fs::write(&policy, "path \"secret/data/app/*\" {\n  capabilties = [\"read\"]\n}\n").unwrap();
+    for (words, told) in [
+        (["kv", "get", "secret"], "secret is a mount, and which secret in it is not said"),
+        (["kv", "get", "secret/"], "hint: write it behind the mount, as in secret/app/db"),
+        (["kv", "get", ""], "the path is empty"),
+        (["kv", "get", "/"], "hint: write the mount and what is in it, as in secret/app/db"),
+        (["kv", "delete", "secret"], "which secret in it is not said"),
+        (["kv", "list", ""], "the path is empty"),
+    ] {
+        let (text, code) = said(&instance, &root, &words);
+        assert!(text.contains(told) && code == Some(1), "{words:?}: {text}");
+    }
+    let (text, code) = said(&instance, &root, &["read", "secret/app/db"]);
+    assert!(text.contains("has versions: `turnlock kv get secret/app/db`") && code == Some(2), "{text}");
+    let (text, _) = said(&instance, &root, &["read", "secret/data/app/none"]);
+    assert!(!text.contains("has versions"), "{text}");
+    let (text, code) = said(&instance, &root, &["policy", "write", "app", &policy]);
+    assert!(text.contains("line 2: unknown field, perhaps capabilities; known are") && code == Some(2), "{text}");
+    assert!(text.contains("hint: the field is written capabilties"), "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_server_says_that_it_is_sealed() {
     let instance = Instance::start().await;

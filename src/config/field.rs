@@ -70,12 +70,11 @@ impl Stanza {
     }
 
     /// For a stanza whose label is not one that there is, or has none.
-    pub(super) fn unsupported_kind(&self, stanza: &str, label: Option<String>) -> ConfigError {
+    pub(super) fn unsupported_kind(&self, stanza: &str, label: Option<String>, known: &'static str) -> ConfigError {
+        let line = self.line;
         match label {
-            Some(label) => {
-                ConfigError::Unsupported { line: self.line, place: format!("{stanza} {label:?}"), near: None }
-            }
-            None => ConfigError::Missing { line: self.line, place: format!("the type of {stanza}") },
+            Some(label) => ConfigError::UnknownType { line, place: format!("{stanza} {label:?}"), known },
+            None => ConfigError::Missing { line, place: format!("the type of {stanza}") },
         }
     }
 

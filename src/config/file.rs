@@ -145,7 +145,7 @@ fn storage(root: &mut Stanza) -> Result<StorageConfig, ConfigError> {
             compact_bytes: stanza.bytes("compact_bytes")?.unwrap_or(COMPACT_BYTES).max(64 << 10),
         },
         Some("inmem") => StorageConfig::Memory,
-        _ => return Err(stanza.unsupported_kind("storage", label)),
+        _ => return Err(stanza.unsupported_kind("storage", label, "\"sled\" with a path and \"inmem\" for trials")),
     };
     stanza.end()?;
     Ok(storage)
@@ -159,7 +159,7 @@ fn listeners(root: &mut Stanza, without_effect: &mut Vec<WithoutEffect>) -> Resu
         let bind = match label.as_deref() {
             Some("tcp") => tcp(&mut stanza)?,
             Some("unix") => unix(&mut stanza)?,
-            _ => return Err(stanza.unsupported_kind("listener", label)),
+            _ => return Err(stanza.unsupported_kind("listener", label, "\"tcp\" and \"unix\"")),
         };
         stanza.end()?;
         listeners.push(ListenerConfig { bind, limits });
@@ -254,7 +254,7 @@ fn seal(root: &mut Stanza) -> Result<SealSetting, ConfigError> {
                 _ => return Err(stanza.invalid("current_key", expected)),
             }
         }
-        _ => return Err(stanza.unsupported_kind("seal", label)),
+        _ => return Err(stanza.unsupported_kind("seal", label, "\"shamir\" and \"static\"")),
     };
     stanza.text("current_key_id")?;
     stanza.end()?;
@@ -268,7 +268,7 @@ fn audit(root: &mut Stanza) -> Result<Option<AuditConfig>, ConfigError> {
         return Err(root.invalid("audit", "one stanza"));
     }
     if label.as_deref() != Some("file") {
-        return Err(stanza.unsupported_kind("audit", label));
+        return Err(stanza.unsupported_kind("audit", label, "\"file\""));
     }
     let path = match stanza.text("path")? {
         Some(path) => path,

@@ -67,7 +67,7 @@ fn what_is_not_supported_is_named_with_its_place() {
             "listener \"tcp\" {\n tls_require_and_verify_client_cert = true\n tls_disable = true\n}",
             "tls_require_and_verify_client_cert in listener \"tcp\" is not supported",
         ),
-        ("seal \"awskms\" { region = \"x\" }", "seal \"awskms\" is not supported"),
+        ("seal \"awskms\" { region = \"x\" }", "seal \"awskms\" is not supported, only \"shamir\" and \"static\""),
         (
             "seal \"static\" { current_key = \"tlk_canary_key\" }",
             "current_key in seal \"static\" must be where the key is",
@@ -106,7 +106,10 @@ fn what_is_not_supported_is_named_with_its_place() {
         assert!(Config::parse(text).unwrap_err().to_string().contains(missing));
     }
     assert!(
-        Config::parse("storage \"raft\" {}").unwrap_err().to_string().contains("storage \"raft\" is not supported")
+        Config::parse("storage \"raft\" {}")
+            .unwrap_err()
+            .to_string()
+            .contains("storage \"raft\" is not supported, only \"sled\" with a path and")
     );
 }
 

@@ -44,7 +44,7 @@ enum Verb {
     },
     /// List who read a secret, by what audit files say
     #[command(
-        after_help = "Examples:\n  turnlock audit readers secret/app/db audit.log.1 audit.log\n  turnlock audit readers -format=json secret/app/db audit.log\n\nWho logged in by a role or as a user is one row, as in `approle/billing`, whichever tokens that gave; any\nother token is a row of its own.\n\nEnds with 0 also when nobody read it, and with 1 when no record is about it: then it may be\nmisspelt, or older files are missing."
+        after_help = "Examples:\n  turnlock audit readers secret/app/db audit.log.1 audit.log\n  turnlock audit readers -format=json secret/app/db audit.log\n\nWho logged in by a role or as a user is one row, as in `approle/billing`, whichever tokens\nthat gave; any other token is a row of its own.\n\nEnds with 0 also when nobody read it, and with 1 when no record is about it: then it may be\nmisspelt, or older files are missing."
     )]
     Readers {
         /// The secret's path, as for `turnlock kv get`

@@ -3,7 +3,7 @@
 use http::Method;
 use turnlock_agent::{Call, ClientError};
 
-use super::{Outcome, trimmed};
+use super::{Outcome, kv, trimmed};
 use crate::args::{Connection, OutputArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -39,7 +39,11 @@ impl ReadArgs {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             call = call.query(key, value);
         }
-        output.reply(&at.client()?.send(call).await?)?;
+        let client = at.client()?;
+        match client.send(call).await {
+            Ok(reply) => output.reply(&reply)?,
+            Err(error) => return Err(kv::meant(&client, trimmed(&self.path), "get", error).await),
+        }
         Ok(Exit::Done)
     }
 }

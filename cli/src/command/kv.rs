@@ -118,7 +118,7 @@ impl KvArgs {
         let output = self.output.output()?;
         let client = at.client()?;
         let mount = self.mount.as_deref();
-        let find = async |path: &str| Place::find(&client, mount, path).await;
+        let find = async |path: &str| Place::of_secret(&client, mount, path).await;
         match self.verb {
             Verb::Get { path, version, label, field, wrap_ttl } => {
                 let output = Output { field, ..output };
@@ -227,6 +227,23 @@ async fn get(client: &Client, output: &Output, place: &Place, asked: Option<u64>
     }
     output.heading("Data", 20)?;
     output.object(data.get())
+}
+
+/// `failure` of a request at `path` with the command that was meant, where that is a secret with versions.
+pub(crate) async fn meant(client: &Client, path: &str, verb: &str, error: ClientError) -> Failure {
+    let unknown = matches!(&error, ClientError::NotFound { errors } if !errors.is_empty());
+    let denied = matches!(error, ClientError::Denied { anonymous: false, .. });
+    let failure = Failure::from(error);
+    if !unknown && !denied {
+        return failure;
+    }
+    match Place::find(client, None, path).await {
+        Ok(place) if place.needs_kv() => {
+            let path = place.shown();
+            failure.hint(format!("the mount of {path} has versions: `turnlock kv {verb} {path}`"))
+        }
+        _ => failure,
+    }
 }
 
 /// What is known of a version that cannot be read: the answer says whether it was deleted, and when.

@@ -3,6 +3,8 @@
 use http::Method;
 use serde_json::json;
 use turnlock_agent::{Call, ClientError};
+use turnlock_core::nearest;
+use turnlock_core::policy::{Policy, PolicyError};
 
 use super::{Outcome, trimmed};
 use crate::args::{Connection, OutputArgs};
@@ -68,8 +70,8 @@ impl PolicyArgs {
                 let text = std::str::from_utf8(&bytes).map_err(|_| Failure::local("the policy is not UTF-8 text"))?;
                 let name = trimmed(&name).to_lowercase();
                 let body = fields::body(&json!({"policy": text}))?;
-                let reply =
-                    at.client()?.send(Call::new(Method::PUT, format!("sys/policies/acl/{name}")).body(body)).await?;
+                let call = Call::new(Method::PUT, format!("sys/policies/acl/{name}")).body(body);
+                let reply = at.client()?.send(call).await.map_err(|error| naming_the_field(error, text))?;
                 output.done(&reply, &format!("Success! Uploaded policy: {name}"))?;
             }
             Verb::Read { name } => {
@@ -103,11 +105,29 @@ impl PolicyArgs {
     }
 }
 
+/// What the server refused, with the misspelt field's own name: the server says where it stands and repeats nothing.
+fn naming_the_field(error: ClientError, text: &str) -> Failure {
+    let failure = Failure::from(error);
+    let name = match Policy::parse("checked", text) {
+        Err(PolicyError::UnknownField { line, meant: Some(meant), .. }) => misspelt(text, line, meant),
+        _ => None,
+    };
+    match name {
+        Some(name) if failure.text().contains("unknown field") => failure.hint(format!("the field is written {name}")),
+        _ => failure,
+    }
+}
+
+/// The word of that line that is most like `meant`.
+fn misspelt<'a>(text: &'a str, line: usize, meant: &str) -> Option<&'a str> {
+    let line = text.lines().nth(line.checked_sub(1)?)?;
+    nearest(meant, line.split(|character: char| !character.is_ascii_alphanumeric() && character != '_'))
+}
+
 fn format_file(file: &str, check: bool) -> Outcome {
     let bytes = Machine.file(file)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| Failure::local(format!("{file} is not UTF-8 text")))?;
-    turnlock_core::policy::Policy::parse("checked", text)
-        .map_err(|error| Failure::local(format!("{file}: {error}")))?;
+    Policy::parse("checked", text).map_err(|error| Failure::local(format!("{file}: {error}")))?;
     let formatted = indented(text);
     if formatted == text {
         return Ok(Exit::Done);

@@ -7,6 +7,7 @@ use super::parameter::{Parameters, Permissions};
 use super::pattern::{Pattern, PatternError};
 use super::template::Template;
 use super::{BadPolicyName, Capabilities, Capability, PathRule, Written};
+use crate::nearest;
 use crate::stanza::{self, Field, StanzaError, Value};
 use crate::ttl;
 
@@ -31,10 +32,12 @@ pub enum PolicyError {
         reason: PatternError,
     },
     /// A field that a policy does not have; a misspelt condition must not be a condition less.
-    #[error("line {line}: unknown field; known are {known}")]
+    #[error("line {line}: unknown field{}; known are {known}", .meant.map(|meant| format!(", perhaps {meant}")).unwrap_or_default())]
     UnknownField {
         /// Counted from 1.
         line: usize,
+        /// The known one that is much like it.
+        meant: Option<&'static str>,
         /// The fields that may stand there.
         known: &'static str,
     },
@@ -88,7 +91,7 @@ pub(super) fn rules(text: &str) -> Result<Vec<PathRule>, PolicyError> {
             ("path", _) => return Err(value_error(field.line, "path", "followed by one text in quotes")),
             // Written by some generators beside the rules; the name comes from the request.
             ("name", []) if matches!(field.value, Value::Text(_)) => {}
-            _ => return Err(PolicyError::UnknownField { line: field.line, known: "path" }),
+            _ => return Err(unknown(&field, "path")),
         }
     }
     Ok(rules)
@@ -147,7 +150,7 @@ fn rule(written: &str, value: &Value, line: usize) -> Result<PathRule, PolicyErr
 fn apply(field: &Field, permissions: &mut Permissions) -> Result<(), PolicyError> {
     let (line, value) = (field.line, &field.value);
     if !field.labels.is_empty() {
-        return Err(PolicyError::UnknownField { line, known: RULE_FIELDS });
+        return Err(unknown(field, RULE_FIELDS));
     }
     match field.name.as_str() {
         "capabilities" => {
@@ -183,7 +186,7 @@ fn apply(field: &Field, permissions: &mut Permissions) -> Result<(), PolicyError
         name => {
             return Err(match UNSUPPORTED.into_iter().find(|unsupported| *unsupported == name) {
                 Some(field) => PolicyError::Unsupported { line, field },
-                None => PolicyError::UnknownField { line, known: RULE_FIELDS },
+                None => unknown(field, RULE_FIELDS),
             });
         }
     }
@@ -246,6 +249,12 @@ fn wrapping(field: &Field, name: &'static str) -> Result<Option<Duration>, Polic
     Ok(Some(duration).filter(|duration| !duration.is_zero()))
 }
 
+/// `known`: names with commas between.
+fn unknown(field: &Field, known: &'static str) -> PolicyError {
+    let meant = nearest(&field.name, known.split(", ").filter(|name| *name != field.name));
+    PolicyError::UnknownField { line: field.line, meant, known }
+}
+
 fn value_error(line: usize, field: &'static str, expected: &'static str) -> PolicyError {
     PolicyError::Value { line, field, expected }
 }
@@ -284,13 +293,17 @@ mod tests {
     #[test]
     fn what_is_not_known_is_refused_with_line_and_field() {
         for (text, message) in [
-            ("path \"a\" {\n capabilties = [\"read\"] }", "line 2: unknown field; known are capabilities, "),
+            (
+                "path \"a\" {\n capabilties = [\"read\"] }",
+                "line 2: unknown field, perhaps capabilities; known are capabilities, ",
+            ),
+            ("path \"a\" { mfa = 1 }", "line 1: unknown field; known are capabilities, "),
             ("path \"a\" { capabilities = [\"raed\"] }", "line 1: capabilities must be a list of create, "),
             ("path \"a\" { capabilities = \"read\" }", "line 1: capabilities must be a list of create, "),
             ("path \"a\" { pagination_limit = 5 }", "line 1: pagination_limit is not supported"),
             ("path \"a\" { policy = \"admin\" }", "line 1: policy must be \"read\", "),
             ("path \"a\" { capabilities = [] capabilities = [\"deny\"] }", "line 1: a field stands twice"),
-            ("paht \"a\" { }", "line 1: unknown field; known are path"),
+            ("paht \"a\" { }", "line 1: unknown field, perhaps path; known are path"),
             ("path \"a\" \"b\" { }", "line 1: path must be followed by one text"),
             ("path \"a*b\" { }", "line 1: \"*\" stands only at the end"),
             ("path \"a\" { min_wrapping_ttl = \"soon\" }", "line 1: min_wrapping_ttl must be a duration"),

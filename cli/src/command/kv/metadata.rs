@@ -93,7 +93,7 @@ impl Settings {
 impl MetadataArgs {
     pub(super) async fn run(self, client: &Client, output: &Output, mount: Option<&str>) -> Result<(), Failure> {
         let find = async |path: &str| {
-            let place = Place::find(client, mount, path).await?;
+            let place = Place::of_secret(client, mount, path).await?;
             place.need_versions("metadata").map(|()| place)
         };
         match self.verb {

@@ -15,10 +15,33 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Like [`Place::find`], for what needs a secret and not only its mount.
+    pub(super) async fn of_secret(client: &Client, mount: Option<&str>, path: &str) -> Result<Self, Failure> {
+        let place = Self::find(client, mount, path).await?;
+        if place.path.is_empty() {
+            let mount = &place.mount;
+            return Err(Failure::local(format!("{mount} is a mount, and which secret in it is not said")).hint(
+                format!("write it behind the mount, as in {mount}/app/db; `turnlock kv list {mount}` shows them"),
+            ));
+        }
+        Ok(place)
+    }
+
+    /// Whether this is a mount with versions and the path names a secret as `turnlock kv` takes it, not as the API does.
+    pub(super) fn needs_kv(&self) -> bool {
+        let known = ["data", "metadata", "config", "delete", "undelete", "destroy", "subkeys", "labels"];
+        self.versioned && !self.path.is_empty() && !known.contains(&first_segment(&self.path))
+    }
+
     /// Asks the server for the mount of `path`, or for `mount` where it is given.
     pub(super) async fn find(client: &Client, mount: Option<&str>, path: &str) -> Result<Self, Failure> {
         let (mount, path) = (mount.map(trimmed), trimmed(path));
         let asked = mount.unwrap_or(path);
+        if asked.is_empty() {
+            return Err(
+                Failure::local("the path is empty").hint("write the mount and what is in it, as in secret/app/db")
+            );
+        }
         #[derive(serde::Deserialize)]
         struct Answer {
             path: String,
@@ -94,6 +117,13 @@ mod tests {
     fn only_mounts_with_versions_have_the_data_segment() {
         assert_eq!(place("app/db", true).data(), "team/secret/data/app/db");
         assert_eq!(place("app/db", false).data(), "team/secret/app/db");
+    }
+
+    #[test]
+    fn paths_of_the_api_are_told_from_those_of_secrets() {
+        assert!(place("app/db", true).needs_kv());
+        assert!(!place("data/app/db", true).needs_kv());
+        assert!(!place("app/db", false).needs_kv());
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(super) struct PutArgs {
 impl PutArgs {
     pub(super) async fn run(self, client: &Client, output: &Output, mount: Option<&str>) -> Result<(), Failure> {
         let output = Output { field: self.field, ..output.clone() };
-        let place = Place::find(client, mount, &self.path).await?;
+        let place = Place::of_secret(client, mount, &self.path).await?;
         if self.cas.is_some() {
             place.need_versions("-cas")?;
         }
@@ -79,7 +79,7 @@ pub(super) struct PatchArgs {
 
 impl PatchArgs {
     pub(super) async fn run(self, client: &Client, output: &Output, mount: Option<&str>) -> Result<(), Failure> {
-        let place = Place::find(client, mount, &self.path).await?;
+        let place = Place::of_secret(client, mount, &self.path).await?;
         place.need_versions("patching")?;
         let mut change = fields::parse(&self.fields, &mut Machine)?;
         for key in self.remove_data {
