@@ -4,10 +4,12 @@
 mod pages;
 mod row;
 mod table;
+mod tables;
 
 use crate::{keystore, name};
 use pages::Pages;
 use row::Value;
+use tables::Tables;
 
 /// So many bytes are read and written for each byte of a database, and some for a small one: pages may lead to each other and
 /// rows share their bytes in a database that is made to harm.
@@ -41,21 +43,21 @@ pub fn rows(bytes: &[u8], database: &[u8]) -> Option<Rows> {
             }
         });
     };
-    let mut tables = Vec::new();
+    let mut tables = Tables::default();
     // The first page holds the list of the tables: type, name, table, page and how it was made.
     pages.rows(1, &mut |row| {
         if let [Value::Text(kind), _, _, Value::Number(page), Value::Text(sql), ..] = row
             && kind.as_ref() == b"table"
         {
-            tables.push((u32::try_from(*page).unwrap_or(u32::MAX), table::columns(sql)));
+            tables.add(u32::try_from(*page).unwrap_or(u32::MAX), sql);
         }
     });
     // A table without a page is one that a module makes up, out of others.
-    for (page, columns) in tables.iter().filter(|(page, _)| *page != 0) {
+    for (page, columns) in tables.known.iter().filter(|(page, _)| *page != 0) {
         pages.rows(*page, &mut |row| write(row, columns));
     }
     pages.rows_of_log(&mut |row| write(row, &[]));
-    let (is_cut, is_damaged) = (pages.is_spent(), pages.is_damaged());
+    let (is_cut, is_damaged) = (pages.is_spent() || tables.is_cut, pages.is_damaged());
     Some(Rows { text, is_cut, is_damaged })
 }
 
@@ -99,6 +101,7 @@ pub(crate) fn is_log(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::{Rows, rows, setting};
     use proptest::prelude::*;
 
@@ -132,6 +135,40 @@ mod tests {
         }
         bytes.splice(356..360, [0, 0, 0, 1]);
         assert_eq!(rows(&bytes, b""), Some(Rows { text: Vec::new(), is_cut: true, is_damaged: true }));
+    }
+
+    /// A table with a row of one text, which goes on in a page that leads to itself.
+    #[test]
+    fn a_row_is_no_longer_than_the_pages_that_can_hold_it() {
+        const PAGE: usize = 512;
+        const PAGES: usize = 4;
+        let mut bytes = vec![b'x'; PAGES * PAGE];
+        bytes[..PAGE].fill(0);
+        // The list: the types of type, name, table, page and SQL, then those.
+        let listed = b"\x06\x17\x0f\x0f\x01\x2ftablett\x02CREATE TABLE t(a)";
+        // A text of 4,000 bytes, of which the page keeps 449 bytes or fewer.
+        let (header, length) = (b"\x03\xbe\x4d", 4003usize);
+        let least = (PAGE - 12) * 32 / 255 - 23;
+        let local = least + (length - least) % (PAGE - 4);
+        let local = if local > PAGE - 35 { least } else { local };
+        let mut row = [&[0x9f, 0x23, 1], &header[..], &vec![b'x'; local - 3]].concat();
+        row.extend([0, 0, 0, 3]);
+        for (at, part) in [
+            (0, super::pages::MAGIC),
+            (16, &[2, 0]),
+            (56, &[0, 0, 0, 1]),
+            (100, &[13, 0, 0, 0, 1, 0, 0, 0, 0, 200]),
+            (200, &[&[u8::try_from(listed.len()).unwrap(), 1], &listed[..]].concat()),
+            (PAGE, &[13, 0, 0, 0, 1, 0, 0, 0, 0, 20]),
+            (PAGE + 20, &row),
+            (2 * PAGE, &[0, 0, 0, 3]),
+        ] {
+            bytes.splice(at..at + part.len(), part.iter().copied());
+        }
+        let rows = rows(&bytes, b"").unwrap();
+        assert!(rows.is_damaged);
+        assert!(rows.text.starts_with(b"a = \"xxxx"));
+        assert!((PAGE..=bytes.len() + PAGE).contains(&rows.text.len()), "{} bytes", rows.text.len());
     }
 
     proptest! {

@@ -135,6 +135,14 @@ impl<'b> Pages<'b> {
         }
     }
 
+    /// How many pages there are.
+    fn count(&self) -> usize {
+        match &self.source {
+            Source::Database(bytes) => bytes.len() / self.size.max(1),
+            Source::Log { frames, database, .. } => frames.len() + database.len() / self.size.max(1),
+        }
+    }
+
     /// Whether the rows in the page of this number are told: those that a log does not have are told of its database. The first
     /// page lists the tables.
     fn is_told(&self, page: u32) -> bool {
@@ -234,9 +242,11 @@ impl<'b> Pages<'b> {
         let local = if local <= most { local } else { least };
         let mut row = cell.get(..local)?.to_vec();
         let mut next = u32::try_from(number(cell.get(local..local + 4)?)).ok()?;
-        // The length may be a lie, and the pages lead to each other.
+        // The length may be a lie, and the pages lead to each other: no row has more of them than there are.
+        let mut pages = 0..self.count();
         while row.len() < length && row.len() < self.left.get() {
-            let Some(page) = self.noted(self.bytes(next)) else { break };
+            let page = pages.next().and_then(|_| self.bytes(next));
+            let Some(page) = self.noted(page) else { break };
             next = u32::try_from(number(page.get(..4)?)).ok()?;
             let wanted = (length - row.len()).min(self.usable - 4);
             row.extend_from_slice(page.get(4..4 + wanted)?);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::tables::MAX_COLUMNS;
 use crate::text;
 
 /// How texts are stored.
@@ -34,6 +35,9 @@ pub(super) fn values(row: &[u8], encoding: Encoding) -> Option<(Vec<Value<'_>>, 
     let mut values = Vec::new();
     let mut is_whole = true;
     while !kinds.is_empty() {
+        if values.len() == MAX_COLUMNS {
+            return Some((values, false));
+        }
         let Some((kind, rest)) = varint(kinds) else { return Some((values, false)) };
         kinds = rest;
         let length = match kind {
@@ -122,5 +126,12 @@ mod tests {
         assert_eq!(values(b"\x02\x15a\0b\0", Encoding::Utf16Little), Some((vec![text("ab")], true)));
         assert_eq!(values(b"\x02\x15\0a\0b", Encoding::Utf16Big), Some((vec![text("ab")], true)));
         assert_eq!(values(b"\x09\x13", Encoding::Utf8), None, "kinds beyond the end");
+    }
+
+    #[test]
+    fn a_row_has_no_more_values_than_a_table_has_columns() {
+        let row = |count: u16| [&b"\x82\x80\x03"[..], &vec![8; usize::from(count)]].concat();
+        let read = |row: &[u8]| values(row, Encoding::Utf8).map(|(values, is_whole)| (values.len(), is_whole));
+        assert_eq!(read(&row(32_768)), Some((32_767, false)));
     }
 }

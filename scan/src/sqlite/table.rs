@@ -1,5 +1,7 @@
 //! What the order that made a table says of its rows: the names of their values, in the order in which they are stored.
 
+use std::collections::HashMap;
+
 /// Words that begin a constraint of a table in the place of a column.
 const CONSTRAINTS: &[&str] = &["constraint", "primary", "unique", "foreign", "check"];
 
@@ -54,9 +56,11 @@ pub(super) fn columns(sql: &[u8]) -> Vec<Vec<u8>> {
         }
     }
     if rest.windows(2).any(|pair| matches!(pair, [first, second] if first.is("without") && second.is("rowid"))) {
-        let place = |name: &Vec<u8>| key.iter().position(|key| key.eq_ignore_ascii_case(name)).unwrap_or(usize::MAX);
+        // For a name that is there twice the first place counts, which comes last into the map.
+        let places = key.iter().enumerate().rev().map(|(place, name)| (name.to_ascii_lowercase(), place));
+        let places: HashMap<_, _> = places.collect();
         // The sort is stable: behind the key the others stay in order.
-        columns.sort_by_key(place);
+        columns.sort_by_cached_key(|name| places.get(&name.to_ascii_lowercase()).copied().unwrap_or(usize::MAX));
     }
     columns
 }
