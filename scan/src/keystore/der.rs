@@ -15,6 +15,9 @@ const PUBLIC_KEY: u8 = 0xa1;
 const RSA_NUMBERS: usize = 9;
 const DSA_NUMBERS: usize = 6;
 
+/// Most elements in one that is read: more than any key has.
+const MAX_ELEMENTS: usize = 16;
+
 /// Shortest modulus that somebody can have used.
 const MIN_MODULUS_BYTES: usize = 64;
 
@@ -91,11 +94,14 @@ fn sequence(bytes: &[u8]) -> Option<Vec<Element<'_>>> {
     }
 }
 
-/// The elements that `bytes` are, by tag and content.
+/// The elements that `bytes` are, by tag and content; `None` also of more than a key has.
 fn all(bytes: &[u8]) -> Option<Vec<Element<'_>>> {
     let mut elements = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
+        if elements.len() == MAX_ELEMENTS {
+            return None;
+        }
         let (element, after) = element(rest)?;
         elements.push(element);
         rest = after;
@@ -127,7 +133,7 @@ fn header(bytes: &[u8]) -> Option<(usize, Option<usize>)> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{is_encrypted_private_key, is_private_key, length, octets};
+    use super::{MAX_ELEMENTS, all, is_encrypted_private_key, is_private_key, length, octets};
     use proptest::prelude::*;
 
     /// An element of up to 65,535 bytes.
@@ -162,6 +168,13 @@ mod tests {
         assert!(is_encrypted_private_key(&with(b"\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d")));
         assert!(is_encrypted_private_key(&with(b"\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x01\x03")));
         assert!(!is_encrypted_private_key(&with(b"\x60\x86\x48\x01\x65\x03\x04\x02\x01")), "a digest");
+    }
+
+    #[test]
+    fn a_sequence_of_more_elements_than_a_key_has_is_none() {
+        let nulls = |count| b"\x05\x00".repeat(count);
+        assert_eq!(all(&nulls(MAX_ELEMENTS)).map(|elements| elements.len()), Some(MAX_ELEMENTS));
+        assert_eq!(all(&nulls(MAX_ELEMENTS + 1)), None);
     }
 
     #[test]
