@@ -61,8 +61,11 @@ fn a_credential_in_the_message_of_a_commit_is_refused() {
     let refused = folder.git(&["commit", "-qm", &format!("Use {}", leak())]);
     let said = out(&refused) + &err(&refused);
     assert!(!refused.status.success() && said.contains("(commit message):1") && !said.contains(&key()), "{said}");
-    // Below the scissors stands what changes, which is another hook's.
-    folder.write("message", &format!("Say\n# -{0} >8 {0}-\n-{1}", "-".repeat(23), leak()));
+    // Below the scissors of git stands what changes, which is another hook's; below others, the message goes on.
+    let scissors = format!("Say\n# {0} >8 {0}\n", "-".repeat(24));
+    folder.write("message", &format!("{scissors}{}", leak()));
+    assert!(!folder.git(&["commit", "-q", "-F", "message"]).status.success());
+    folder.write("message", &format!("{scissors}# Do not modify or remove the line above.\n-{}", leak()));
     let passed = folder.git(&["commit", "-q", "-F", "message", "--cleanup=scissors"]);
     assert!(passed.status.success(), "{}", err(&passed));
     // Its place is no name: the next message may hold another one there. The credential gets one with the key.

@@ -92,13 +92,17 @@ fn message(object: &[u8]) -> &[u8] {
 }
 
 /// What of `text`, the file that git hands to its hook `commit-msg`, can become part of the message: not the changes that
-/// `git commit --verbose` shows below its scissors. Comments may become one, as the configuration has it.
+/// `git commit --verbose` shows below its scissors, which git's own next line tells from a line that somebody wrote: git itself
+/// keeps what stands below such a one. Comments may become a part, as the configuration has it.
 pub(crate) fn written(text: &[u8]) -> &[u8] {
     const SCISSORS: &[u8] = b" ------------------------ >8 ------------------------\n";
+    const EXPLAINED: &[u8] = b" Do not modify or remove the line above.\n";
     let cut = memchr::memmem::find_iter(text, SCISSORS).find(|at| {
         // Behind the character for comments, whichever it is, at the start of a line.
-        let start = text.get(..*at).and_then(|before| memchr::memrchr(b'\n', before)).map_or(0, |newline| newline + 1);
-        (1..=4).contains(&(at - start))
+        let before = text.get(..*at).unwrap_or_default();
+        let comment = before.get(memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1)..).unwrap_or_default();
+        let next = text.get(at + SCISSORS.len()..).and_then(|rest| rest.strip_prefix(comment)).unwrap_or_default();
+        (1..=4).contains(&comment.len()) && next.starts_with(EXPLAINED)
     });
     text.get(..cut.unwrap_or(text.len())).unwrap_or(text)
 }
@@ -187,4 +191,37 @@ fn is_said(finding: &Finding) -> bool {
 /// Whether `name`, of a file or of a finding, is about a message and does not say of which commit or tag.
 pub(crate) fn is_message(name: &str) -> bool {
     name.starts_with(COMMIT_MESSAGE) || name.starts_with(TAG_MESSAGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::written;
+
+    /// The scissors behind `comment`, and what `next` says below them.
+    fn message(comment: &str, next: &str) -> String {
+        format!("Say\n{comment} {0} >8 {0}\n{next}\ndiff\n", "-".repeat(24))
+    }
+
+    #[test]
+    fn a_message_ends_at_the_scissors_of_git_alone() {
+        const NEXT: &str = "Do not modify or remove the line above.";
+        for comment in ["#", ";", "//"] {
+            let message =
+                message(comment, &format!("{comment} {NEXT}\n{comment} Everything below it will be ignored."));
+            assert_eq!(written(message.as_bytes()), format!("Say\n{comment}").as_bytes());
+        }
+        for other in [
+            message("#", "password"),
+            message("#", &format!("; {NEXT}")),
+            message("#", &format!("# {NEXT} Or do.")),
+            message("", &format!(" {NEXT}")),
+            message("Below:", &format!("Below: {NEXT}")),
+            message("#", &format!("# {NEXT}")).replacen(">8", "8<", 1),
+        ] {
+            assert_eq!(written(other.as_bytes()), other.as_bytes());
+        }
+        // The scissors of git may follow those that somebody wrote.
+        let both = message("#", "below") + &message("#", &format!("# {NEXT}"));
+        assert!(written(both.as_bytes()).ends_with(b"below\ndiff\nSay\n#"));
+    }
 }
