@@ -151,6 +151,7 @@ impl Looking<'_> {
                     self.add_said(&rows.text, &mut found);
                     found.gaps.extend(rows.is_cut.then_some(Why::Expands));
                     found.gaps.extend(rows.is_damaged.then_some(Why::DamagedRows));
+                    found.gaps.extend(rows.lacks_database.then_some(Why::NoDatabase));
                 } else if let Some(said) = keystore::text(bytes) {
                     self.add_said(said.as_bytes(), &mut found);
                 }

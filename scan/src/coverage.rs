@@ -60,6 +60,9 @@ pub enum Why {
     /// A database in which pages or rows are missing, or in an unknown form.
     #[error("a part of the database is damaged")]
     DamagedRows,
+    /// A write-ahead log without its database.
+    #[error("the database of this log is not there: which columns its values are in is not known")]
+    NoDatabase,
     /// A FIFO, socket or device.
     #[error("not a regular file")]
     Special,

@@ -29,6 +29,8 @@ pub struct Rows {
     pub is_cut: bool,
     /// Whether pages or rows of it could not be read.
     pub is_damaged: bool,
+    /// Whether it is a log whose database is missing and has pages that the log does not, so that rows may have no names.
+    pub lacks_database: bool,
 }
 
 /// What the database in `bytes`, or the write-ahead log of one, says. `None` if it is neither. Of a log that is what its own pages
@@ -58,7 +60,7 @@ pub fn rows(bytes: &[u8], database: &[u8]) -> Option<Rows> {
     }
     pages.rows_of_log(&mut |row| write(row, &[]));
     let (is_cut, is_damaged) = (pages.is_spent() || tables.is_cut, pages.is_damaged());
-    Some(Rows { text, is_cut, is_damaged })
+    Some(Rows { text, is_cut, is_damaged, lacks_database: pages.lacks_database() })
 }
 
 /// Hands out what a row says, a setting or a text at a time.
@@ -134,7 +136,10 @@ mod tests {
             bytes.splice(112 + 2 * cell..114 + 2 * cell, [1, 100]);
         }
         bytes.splice(356..360, [0, 0, 0, 1]);
-        assert_eq!(rows(&bytes, b""), Some(Rows { text: Vec::new(), is_cut: true, is_damaged: true }));
+        assert_eq!(
+            rows(&bytes, b""),
+            Some(Rows { text: Vec::new(), is_cut: true, is_damaged: true, lacks_database: false })
+        );
     }
 
     /// A table with a row of one text, which goes on in a page that leads to itself.

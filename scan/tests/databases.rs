@@ -180,6 +180,29 @@ fn the_database_beside_a_log_names_what_the_log_says_and_tells_its_own_rows_itse
 }
 
 #[test]
+fn a_log_whose_database_is_missing_says_so() {
+    let written = |before: &str| {
+        let folder = database(&format!(
+            "d.execute('PRAGMA journal_mode = WAL')\n\
+             d.execute('CREATE TABLE users (name TEXT, password TEXT)')\n\
+             d.commit()\n\
+             {before}\n\
+             d.execute('INSERT INTO users VALUES (?, ?)', ('ops', '{}'))\n\
+             d.commit()\n\
+             os.remove('app.db')\n\
+             os._exit(0)",
+            password(),
+        ));
+        let report = scanner().scan_tree(folder.path()).unwrap();
+        let gaps: Vec<_> = report.coverage.omissions.iter().map(|omission| omission.why.clone()).collect();
+        (report.findings.len(), gaps)
+    };
+    assert_eq!(written("d.execute('PRAGMA wal_checkpoint(TRUNCATE)')"), (0, vec![Why::NoDatabase]));
+    // The names are in the log itself.
+    assert_eq!(written("d.execute('PRAGMA user_version = 1')"), (1, vec![]));
+}
+
+#[test]
 fn what_is_missing_of_a_database_is_not_covered() {
     let token = token(10);
     let folder = database(&format!(

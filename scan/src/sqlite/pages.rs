@@ -50,6 +50,8 @@ enum Source<'b> {
         frames: Vec<(u32, &'b [u8])>,
         /// Where in `frames` the page of a number was written last.
         newest: HashMap<u32, usize>,
+        /// How many pages the database has after what was written.
+        pages: usize,
         /// What the log belongs to, which has the pages that were not written since.
         database: &'b [u8],
     },
@@ -63,14 +65,19 @@ impl<'b> Pages<'b> {
         }
         let size = size_of_log(bytes)?;
         let database = if size_of_database(database) == Some(size) { database } else { b"" };
-        let frames: Vec<_> = bytes
-            .get(LOG_HEADER..)?
-            // Each behind its header; the last may be cut off.
-            .chunks_exact(FRAME_HEADER.checked_add(size)?)
+        // Each behind its header; the last may be cut off.
+        let written = || Some(bytes.get(LOG_HEADER..)?.chunks_exact(FRAME_HEADER.checked_add(size)?));
+        let frames: Vec<_> = written()?
             .filter_map(|frame| Some((u32::try_from(number(frame.get(..4)?)).ok()?, frame.get(FRAME_HEADER..)?)))
             .collect();
+        // The last page that is written at once has the number of them all behind its own.
+        let pages = written()?.filter_map(|frame| usize::try_from(number(frame.get(4..8)?)).ok()).max()?;
         let newest = frames.iter().enumerate().map(|(index, (page, _))| (*page, index)).collect();
-        Some(Self::new(Source::Log { frames, newest, database }, size, bytes.len().saturating_add(database.len())))
+        Some(Self::new(
+            Source::Log { frames, newest, pages, database },
+            size,
+            bytes.len().saturating_add(database.len()),
+        ))
     }
 
     fn new(source: Source<'b>, size: usize, bytes: usize) -> Self {
@@ -107,6 +114,16 @@ impl<'b> Pages<'b> {
         self.left.get() == 0
     }
 
+    /// Whether it is a log without its database, which has pages that the log does not.
+    pub(super) fn lacks_database(&self) -> bool {
+        match &self.source {
+            Source::Database(_) => false,
+            Source::Log { newest, pages, database, .. } => {
+                database.is_empty() && (newest.len() < *pages || !newest.contains_key(&1))
+            }
+        }
+    }
+
     /// Whether something could not be read.
     pub(super) fn is_damaged(&self) -> bool {
         self.is_damaged.get()
@@ -128,7 +145,7 @@ impl<'b> Pages<'b> {
         };
         match &self.source {
             Source::Database(bytes) => in_place(bytes),
-            Source::Log { frames, newest, database } => match newest.get(&page) {
+            Source::Log { frames, newest, database, .. } => match newest.get(&page) {
                 Some(index) => frames.get(*index).map(|(_, page)| *page),
                 None => in_place(database),
             },
