@@ -6,6 +6,7 @@ mod call;
 mod config;
 mod error;
 mod handshake;
+mod one_line;
 mod reply;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use zeroize::Zeroizing;
 pub use call::Call;
 pub use config::ClientConfig;
 pub use error::ClientError;
+pub use one_line::one_line;
 pub use reply::{Auth, Reply, WrapInfo};
 
 /// Longest pause that a server may ask for before a repetition.

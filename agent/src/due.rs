@@ -1,15 +1,16 @@
 //! Claims: asks the server for work that is due and keeps at it until told to stop.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinSet};
 use turnlock_core::rotation::{Attempt, CLAIM, Rotation};
 use zeroize::Zeroizing;
 
-use crate::client::{Client, ClientError};
+use crate::client::{Client, ClientError, one_line};
 use crate::drive::drive;
 use crate::push::Folders;
 
@@ -39,6 +40,7 @@ pub struct Agent {
     pool: String,
     folders: Folders,
     changes: Option<watch::Receiver<()>>,
+    denied: Arc<Notify>,
 }
 
 /// One claimed attempt, with what its step needs.
@@ -53,7 +55,8 @@ impl Agent {
     /// An agent that works through `client` on rotations of `pool` and on those of no pool.
     pub fn new(client: Client, name: impl Into<String>, pool: impl Into<String>) -> Self {
         let (_, clients) = watch::channel(client);
-        Self { clients, name: name.into(), pool: pool.into(), folders: Folders::default(), changes: None }
+        let (folders, denied) = (Folders::default(), Arc::default());
+        Self { clients, name: name.into(), pool: pool.into(), folders, changes: None, denied }
     }
 
     /// The same, which works through the newest of these clients: their tokens do not live for ever.
@@ -74,6 +77,13 @@ impl Agent {
     #[must_use]
     pub fn woken_by(mut self, changes: watch::Receiver<()>) -> Self {
         self.changes = Some(changes);
+        self
+    }
+
+    /// The same, which tells `denied` when the server refuses it: its token may have ended.
+    #[must_use]
+    pub fn telling(mut self, denied: Arc<Notify>) -> Self {
+        self.denied = denied;
         self
     }
 
@@ -110,7 +120,7 @@ impl Agent {
                     wait.unwrap_or(longest).clamp(SHORTEST_REST, longest)
                 }
                 Err(error) => {
-                    self.warn(&error);
+                    self.trouble(&error);
                     let now = pause;
                     pause = (pause * 2).min(PAUSE.1);
                     now
@@ -129,8 +139,12 @@ impl Agent {
         self.clients.borrow().clone()
     }
 
-    fn warn(&self, error: &ClientError) {
-        tracing::warn!(error = %error, agent = %self.name, "the agent could not reach the server or was refused");
+    fn trouble(&self, error: &ClientError) {
+        if matches!(error, ClientError::Denied { .. }) {
+            self.denied.notify_one();
+        }
+        let error = one_line(&error.to_string());
+        tracing::warn!(error, agent = %self.name, "the agent could not reach the server or was refused");
     }
 
     /// Claims one attempt that is due. `held`: what is being driven already.
@@ -221,7 +235,31 @@ async fn changed(changes: &mut Option<watch::Receiver<()>>) {
 
 #[cfg(test)]
 mod tests {
-    use super::Drives;
+    use std::sync::Arc;
+
+    use axum::Router;
+    use http::StatusCode;
+    use tokio::sync::Notify;
+
+    use super::{Agent, Drives};
+    use crate::client::Client;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_tells_when_its_claim_is_denied() {
+        let refusing = |status: StatusCode| {
+            let router = Router::new().fallback(move || async move { (status, r#"{"errors":["permission denied"]}"#) });
+            let denied = Arc::new(Notify::new());
+            (Agent::new(Client::local(router), "a", "").telling(denied.clone()), denied)
+        };
+        let minute = std::time::Duration::from_secs(60);
+        for (status, told) in [(StatusCode::FORBIDDEN, true), (StatusCode::SERVICE_UNAVAILABLE, false)] {
+            let (agent, denied) = refusing(status);
+            tokio::select! {
+                () = agent.run() => {}
+                heard = tokio::time::timeout(minute, denied.notified()) => assert_eq!(heard.is_ok(), told, "{status}"),
+            }
+        }
+    }
 
     /// Cause: a panic in one drive went on in the loop that drives all. Loss: one bad row ended every rotation.
     #[tokio::test(start_paused = true)]

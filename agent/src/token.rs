@@ -6,13 +6,18 @@ use std::time::Duration;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use turnlock_core::Protected;
 
-use crate::client::{Call, Client, ClientError};
+use crate::client::{Call, Client, ClientError, one_line};
 
 /// First and longest pause while there is nobody to ask, or no other token.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// First and longest pause between two times that a token is looked up because something was denied: a policy that denies it for
+/// good makes no stream of logins.
+const DENIED_PAUSE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(960));
 
 /// How long a token lives, as the server says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,15 +63,17 @@ pub async fn log_in(
 
 /// Keeps the token of the newest of `clients` alive, of which `life` is known or asked for. When it cannot live on, asks `another` for a
 /// client with another token, and its life if that is known, until there is one; `another` gets the present client. What is wrong is
-/// in the log.
+/// in the log. `denied` is told of each refusal of a request with that token: it may have been revoked, which is looked up then.
 pub async fn keep<E: Display>(
     clients: watch::Sender<Client>,
     mut life: Option<Life>,
+    denied: &Notify,
     mut another: impl AsyncFnMut(&Client) -> Result<Option<(Client, Option<Life>)>, E>,
 ) -> Infallible {
+    let mut denials = Denials::new(denied);
     loop {
         let client = clients.borrow().clone();
-        let lost = wait_for_the_end(&client, life.take()).await;
+        let lost = wait_for_the_end(&client, life.take(), &mut denials).await;
         let (mut pause, mut told) = (PAUSE.0, false);
         loop {
             match another(&client).await {
@@ -96,7 +103,7 @@ pub async fn keep<E: Display>(
 }
 
 /// Renews the token of `client` for as long as that goes.
-async fn wait_for_the_end(client: &Client, mut life: Option<Life>) -> Lost {
+async fn wait_for_the_end(client: &Client, mut life: Option<Life>, denials: &mut Denials<'_>) -> Lost {
     let mut pause = PAUSE.0;
     loop {
         let known = match life.take() {
@@ -104,9 +111,11 @@ async fn wait_for_the_end(client: &Client, mut life: Option<Life>) -> Lost {
             None => look_up(client).await,
         };
         let answer = match known {
-            Ok(Life { left: None, .. }) => std::future::pending().await,
-            Ok(Life { left: Some(left), renewable }) => {
-                tokio::time::sleep(left / 2).await;
+            Ok(Life { left, renewable }) => {
+                let left = tokio::select! {
+                    left = half(left) => left,
+                    () = denials.wait() => continue,
+                };
                 if !renewable {
                     return Lost::Fixed(left / 2);
                 }
@@ -125,11 +134,50 @@ async fn wait_for_the_end(client: &Client, mut life: Option<Life>) -> Lost {
             Err(ClientError::Denied { .. }) => return Lost::Refused,
             // Nobody answers, or the server is sealed: what is left of the token's life is looked up when it is back.
             Err(error) => {
-                tracing::warn!(error = %error, "the agent's token could not be renewed so far");
+                let error = one_line(&error.to_string());
+                tracing::warn!(error, "the agent's token could not be renewed so far");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE.1);
             }
         }
+    }
+}
+
+/// Waits for half of `life`, which may be for ever, and answers how long it was.
+async fn half(life: Option<Duration>) -> Duration {
+    match life {
+        Some(life) => {
+            tokio::time::sleep(life / 2).await;
+            life
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// What tells of refusals, listened to with pauses in between.
+struct Denials<'a> {
+    told: &'a Notify,
+    /// When it is listened to again.
+    next: Instant,
+    /// How long it is not after that.
+    pause: Duration,
+}
+
+impl<'a> Denials<'a> {
+    fn new(told: &'a Notify) -> Self {
+        Self { told, next: Instant::now(), pause: DENIED_PAUSE.0 }
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep_until(self.next).await;
+        self.told.notified().await;
+        let now = Instant::now();
+        if now > self.next + DENIED_PAUSE.1 {
+            // All went well meanwhile.
+            self.pause = DENIED_PAUSE.0;
+        }
+        self.next = now + self.pause;
+        self.pause = (self.pause * 2).min(DENIED_PAUSE.1);
     }
 }
 
@@ -164,7 +212,6 @@ mod tests {
     use axum::extract::State;
     use http::{StatusCode, Uri};
     use serde_json::json;
-    use tokio::time::Instant;
 
     use super::*;
 
@@ -192,7 +239,7 @@ mod tests {
     async fn end(answers: &[Result<u64, u16>], life: Option<Life>) -> (Lost, Vec<String>, u64) {
         let (client, state) = server(answers);
         let begun = Instant::now();
-        let lost = wait_for_the_end(&client, life).await;
+        let lost = wait_for_the_end(&client, life, &mut Denials::new(&Notify::new())).await;
         let asked = std::mem::take(&mut state.lock().unwrap().1);
         (lost, asked, begun.elapsed().as_secs())
     }
@@ -212,6 +259,29 @@ mod tests {
         assert_eq!(asked.len(), answers.len());
     }
 
+    /// Cause: a token was looked up when half of its life was gone and not before. Loss: an agent whose token was revoked did
+    /// nothing for weeks, and did not log in. Fix: a claim that is denied makes it look.
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_looked_up_when_something_was_denied_and_not_again_at_once() {
+        let begun = Instant::now();
+        let denied = Notify::new();
+        let (client, state) = server(&[Ok(3600), Ok(3600), Err(403)]);
+        let mut denials = Denials::new(&denied);
+        let always = async {
+            loop {
+                denied.notify_one();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        let life = Life { left: None, renewable: false };
+        tokio::select! {
+            () = always => {}
+            lost = wait_for_the_end(&client, Some(life), &mut denials) => assert_eq!(lost, Lost::Refused),
+        }
+        assert_eq!(state.lock().unwrap().1, ["lookup-self"; 3]);
+        assert_eq!(begun.elapsed().as_secs(), 30 + 60);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_a_login_said_is_not_asked_for() {
         let fixed = Life { left: Some(Duration::from_secs(60)), renewable: false };
@@ -227,8 +297,9 @@ mod tests {
             Ok(token) => Ok(token.map(|token| (client.clone().with_token(Protected::copy_of(token)), None))),
             Err(error) => Err(error),
         };
+        let denied = Notify::new();
         tokio::select! {
-            never = keep(clients, None, another) => match never {},
+            never = keep(clients, None, &denied, another) => match never {},
             changed = newest.changed() => changed.unwrap(),
         }
         assert!(newest.borrow().token().unwrap().same_as(b"tlk_canary_other"));

@@ -1,11 +1,13 @@
 //! `turnlock agent`: does the work of rotations next to their targets, until it is stopped.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use turnlock::config::LogLevel;
 use turnlock::exposure::{exposed_credential, exposed_target};
+use turnlock_agent::client::one_line;
 use turnlock_agent::due::Agent;
 use turnlock_agent::push::Folders;
 use turnlock_agent::token::{Life, keep, log_in};
@@ -15,7 +17,7 @@ use turnlock_core::Protected;
 use super::{Outcome, trimmed};
 use crate::args::Connection;
 use crate::exit::Exit;
-use crate::failure::{Failure, one_line};
+use crate::failure::Failure;
 use crate::fields::{Machine, Source as _};
 use crate::log;
 use crate::output::{note, printable};
@@ -34,8 +36,8 @@ Examples:
                                           with a token of its own, from a login by AppRole
 
 The agent's token needs `update` on rotation/claim and rotation/report/*, and the policy `default`,
-with which it is renewed when half of its life is gone. Once it has reached its longest life, the
-agent logs in again; without -role-id it reads the token again from where it came, and says in its
+with which it is renewed when half of its life is gone. Once it has reached its longest life or was
+revoked, the agent logs in again; without -role-id it reads the token again from where it came, and says in its
 log until when there must be another.
 
 An agent that is stopped in the middle of an attempt loses its claim after 30 seconds; another one
@@ -99,13 +101,14 @@ impl AgentArgs {
             note(&format!("turnlock: the agent {name} is at work"));
             let (clients, newest) = watch::channel(client.clone());
             let agent = Agent::new(client, name, self.pool).writing_into(Folders::new(self.target_dir));
-            let agent = agent.through(newest);
+            let denied = Arc::new(Notify::new());
+            let agent = agent.through(newest).telling(denied.clone());
             let another = async |client: &Client| match &login {
                 Some(login) => login.again(client).await.map(Some),
                 None => Ok(other(at, client)),
             };
             tokio::select! {
-                never = keep(clients, life, another) => match never {},
+                never = keep(clients, life, &denied, another) => match never {},
                 () = agent.run() => Ok(Exit::Done),
             }
         };
@@ -150,7 +153,8 @@ impl Login {
         loop {
             match self.again(client).await {
                 Err(Refusal::Server(error)) if may_pass(&error) => {
-                    tracing::warn!(error = %error, "the agent could not log in so far");
+                    let error = one_line(&error.to_string());
+                    tracing::warn!(error, "the agent could not log in so far");
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(Refusal::Server(error)) => {

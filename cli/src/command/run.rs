@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use turnlock_agent::ClientError;
+use turnlock_agent::client::one_line;
 use turnlock_agent::env_file::{self, EnvFileError, Setting};
 use turnlock_agent::mask;
 use turnlock_agent::reference::{self, Reference, ResolveError};
@@ -14,7 +15,7 @@ use turnlock_core::Protected;
 use super::Outcome;
 use crate::args::Connection;
 use crate::exit::Exit;
-use crate::failure::{Failure, one_line};
+use crate::failure::Failure;
 use crate::output::{note, printable};
 
 /// Runs a program with secrets in its environment.
