@@ -14,6 +14,7 @@ use crate::barrier::Barrier;
 use crate::barrier::seal::static_key;
 use crate::clock::SharedClock;
 use crate::config::{Bind, Config, SealSetting, StorageConfig};
+use crate::engine::rotation::stuck;
 use crate::error::Error;
 use crate::hardening::allow_open_files;
 use crate::http::Api;
@@ -29,6 +30,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 const OTHER_FILES: usize = 256;
 /// How often the store is told how far the audit goes, while there are new records.
 const AUDIT_END_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How often it is looked whether a rotation needs somebody.
+const ROTATIONS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why a server does not start. Each says what to look at.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +135,7 @@ impl Process {
         let server = Server::new(Barrier::new(store, clock.clone()), audit, clock, settings);
         server.unseal_itself().await.map_err(StartError::Unseal)?;
         tokio::spawn(keep_end_of_audit(Arc::downgrade(&server)));
+        tokio::spawn(tell_of_stuck_rotations(Arc::downgrade(&server)));
         let addresses = listeners.iter().map(|bound| bound.address.clone()).collect();
         Ok(Self { api: Api::new(server.clone(), Limits::default()), server, listeners, addresses })
     }
@@ -219,6 +224,27 @@ async fn keep_end_of_audit(server: Weak<Server>) {
         let Some(server) = server.upgrade() else { return };
         if !server.barrier.is_sealed() {
             server.audit.keep_end(&server.barrier).await;
+        }
+    }
+}
+
+/// Looks whether a rotation needs somebody, until the server is gone: an agent that never comes tells nobody of itself.
+async fn tell_of_stuck_rotations(server: Weak<Server>) {
+    let mut told = false;
+    loop {
+        tokio::time::sleep(ROTATIONS_INTERVAL).await;
+        let Some(server) = server.upgrade() else { return };
+        match stuck::look(&server).await {
+            Ok(stuck) => {
+                if stuck && !told {
+                    tracing::warn!(
+                        "a rotation needs somebody to look at it: `turnlock rotate list` shows which and why"
+                    );
+                }
+                told = stuck;
+            }
+            Err(Error::Sealed) => {}
+            Err(error) => tracing::warn!(%error, "it could not be looked whether a rotation needs somebody"),
         }
     }
 }

@@ -9,6 +9,7 @@ mod definition;
 mod draft;
 mod list;
 mod report;
+pub mod stuck;
 mod verbs;
 
 use chrono::{DateTime, Utc};

@@ -11,8 +11,9 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::report::member;
+use super::stuck::is_overdue;
 use super::{HISTORY, Stored, definition_path, encode, ended_path, load, open_path};
-use crate::barrier::{BarrierError, Changes, Record};
+use crate::barrier::{BarrierError, Changes, Record, View};
 use crate::engine::Call;
 use crate::engine::kv2::{Secrets, Which};
 use crate::error::Error;
@@ -26,9 +27,6 @@ const EMBEDDED: &str = "embedded";
 /// How far ahead of a request others may have looked at a schedule meanwhile. What lies further ahead was written under a clock
 /// that went wrong.
 const AHEAD: TimeDelta = TimeDelta::minutes(1);
-
-/// How long a rotation may wait for an agent of its pool until people are told.
-const OVERDUE: TimeDelta = TimeDelta::minutes(10);
 
 /// Fields of a claim.
 const CLAIM_FIELDS: [&str; 3] = ["agent", "pool", "held"];
@@ -69,7 +67,7 @@ pub(super) async fn claim(call: &Call) -> Result<Response, Error> {
     let mut next = None;
     let mut stuck = false;
     let mut candidates = Vec::new();
-    for name in names(call, "definition/").await? {
+    for name in names(&call.mount.view, "definition/").await? {
         let Some((stored, definition)) = load::<Stored>(&call.mount.view, &definition_path(&name)).await? else {
             continue;
         };
@@ -82,8 +80,7 @@ pub(super) async fn claim(call: &Call) -> Result<Response, Error> {
             continue;
         }
         if !stored.rotation.pool.is_empty() && stored.rotation.pool != pool {
-            // Whoever may take it does not: there is no such agent, or it is refused.
-            stuck |= due(&stored, open.as_ref(), now).is_some_and(|due| due + OVERDUE <= now);
+            stuck |= is_overdue(&stored, open.as_ref(), now);
             continue;
         }
         if own {
@@ -189,7 +186,7 @@ pub(super) fn replace(
 }
 
 /// When there will be work for this rotation, as far as is known now.
-fn due(stored: &Stored, open: Option<&(Attempt, Record)>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+pub(super) fn due(stored: &Stored, open: Option<&(Attempt, Record)>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let run = stored.next_run(now);
     match open.map(|(attempt, _)| attempt) {
         Some(attempt) if !may_begin(open) => {
@@ -330,11 +327,11 @@ pub(super) fn secret_mount(call: &Call, rotation: &Rotation) -> Result<Arc<Mount
 }
 
 /// Names of all records below `folder`.
-pub(super) async fn names(call: &Call, folder: &str) -> Result<Vec<String>, Error> {
+pub(super) async fn names(view: &View, folder: &str) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     let mut open = vec![String::new()];
     while let Some(below) = open.pop() {
-        for entry in call.mount.view.list(&format!("{folder}{below}")).await? {
+        for entry in view.list(&format!("{folder}{below}")).await? {
             match entry.ends_with('/') {
                 true => open.push(format!("{below}{entry}")),
                 false => names.push(format!("{below}{entry}")),

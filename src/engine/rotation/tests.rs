@@ -157,6 +157,28 @@ async fn a_rotation_whose_agent_does_not_come_is_told_of() {
     assert!(health(&world).await.is_null());
 }
 
+/// Cause: it was looked at when an agent asked for work and not else. Loss: where the only agent was gone, nobody was told.
+#[tokio::test]
+async fn people_are_told_of_a_missing_agent_when_no_other_asks_either() {
+    let world = world().await;
+    let look = async || super::stuck::look(&world.server).await.unwrap();
+    for (name, more) in [("app", json!({"schedule": "0 3 * * *"})), ("zone", json!({"pool": "dmz"}))] {
+        define(&world, name, more).await;
+    }
+    assert!(!look().await && health(&world).await.is_null());
+    world.pass(2 * DAY);
+    assert!(look().await && health(&world).await.is_string());
+    finish(&world, claim(&world).await).await;
+    assert!(!look().await && health(&world).await.is_null());
+    ask(&world, "rotation/run/secret/zone", json!({})).await;
+    world.pass(300);
+    assert!(!look().await, "not for a moment");
+    world.pass(301);
+    assert!(look().await && health(&world).await.is_string());
+    world.server.seal();
+    assert!(!look().await);
+}
+
 #[tokio::test]
 async fn an_attempt_that_has_made_nothing_yet_stands_for_the_runs_that_fall_due_meanwhile() {
     let world = world().await;

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 
 use super::VERSION;
+use crate::engine::rotation::stuck::STUCK;
 use crate::error::Error;
 use crate::request::Request;
 use crate::response::Response;
@@ -29,10 +30,6 @@ struct Health<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     rotations: Option<&'static str>,
 }
-
-/// Anybody may ask for the health, so this says neither how many nor which. It changes no status: the server does its part, and
-/// nobody is helped when it gets no requests any more.
-const STUCK: &str = "a rotation needs somebody to look at it: `turnlock rotate list` shows which and why";
 
 pub(super) async fn read(server: &Arc<Server>, request: &Request) -> Result<Response, Error> {
     // Each code that a client may choose is checked, also those of states that this server does not have.
