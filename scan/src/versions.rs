@@ -126,8 +126,7 @@ impl<'a> Versions<'a> {
             return (false, Vec::new());
         }
         let start = back(text, lines.start).unwrap_or(0);
-        let context =
-            start..text::line_bounds(text, &(start..lines.end.saturating_add(BEYOND_BYTES).min(text.len()))).end;
+        let context = start..text::line_bounds(text, &(start..ahead(text, lines.end))).end;
         let part = text.get(context.clone()).unwrap_or_default();
         let end = lines.end - context.start;
         let look = |until| Inspector { until, ..self.scanner.inspector() }.look(part, None, &HashMap::new());
@@ -244,6 +243,13 @@ fn whole_lines(text: &[u8], base: &[u8], copy: &Copied) -> Option<Copied> {
 fn back(text: &[u8], at: usize) -> Option<usize> {
     let ends = memchr::memrchr_iter(b'\n', text.get(..at)?);
     Some(ends.enumerate().find(|(index, end)| *index >= AROUND_LINES && end + BEFORE_BYTES <= at)?.1 + 1)
+}
+
+/// Where that ends which may speak for what stands in front of `at`, the start of a line of `text`, or be reached from there.
+fn ahead(text: &[u8], at: usize) -> usize {
+    let mut ends = memchr::memchr_iter(b'\n', text.get(at..).unwrap_or_default());
+    let lines = ends.nth(AROUND_LINES - 1).map_or(text.len(), |end| at + end + 1);
+    lines.max(at.saturating_add(BEYOND_BYTES)).min(text.len())
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ fn line() -> impl Strategy<Value = String> {
         1 => Just("user: joe".to_owned()),
         1 => "[a-z]{8}".prop_map(|value| format!("password: {value}")),
         3 => "[a-z ]{400,700}",
+        1 => (2048usize..4096).prop_map(|bytes| format!("# {}", "a comment ".repeat(bytes / 10))),
         1 => "[a-z]{12}".prop_map(|word| format!("token: {word} # gitleaks:allow")),
     ]
 }
@@ -82,6 +83,30 @@ fn sorted(mut spots: Vec<Spot>) -> Vec<(usize, usize, u32)> {
 /// As many as the environment asks for.
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(512)
+}
+
+#[test]
+fn what_speaks_against_a_value_is_seen_behind_a_long_line() {
+    let scanner = Scanner::new(Options::usual()).unwrap();
+    let seen = Seen::default();
+    let versions = Versions::new(&scanner, &seen, 0);
+    let id = gix::ObjectId::null(gix::hash::Kind::Sha1);
+    let look = |text: &str, from: Option<Descent<'_, Trace>>| {
+        versions.look(&id, text.as_bytes(), from, &mut Coverage::default())
+    };
+    let plain = format!("{}\n", "plain words ".repeat(6)).repeat(5);
+    let hex = |part: &str| part.repeat(8);
+    let key = format!("{plain}Key = {}\n", ["9f3c1a7e", "5b2d8064", "c1e97f3a", "20d4b86e"].concat());
+    assert_eq!(look(&key, None).0.len(), 1, "by itself it is a key");
+    let vector = format!("# {}\nNonce = {}\nTag = {}\n", "a comment ".repeat(210), hex("8b9cadbe"), hex("cfdaebfc"));
+    let base = format!("{key}{vector}{plain}{plain}");
+    let (spots, lines) = look(&base, None);
+    assert!(spots.is_empty() && lines);
+    let text = format!("new\n{base}");
+    let copied = [Copied { base: 0, version: 4, length: base.len() }];
+    let trace = Trace::Lines(spots);
+    let descent = Descent { trace: &trace, base: base.as_bytes(), copied: &copied };
+    assert_eq!(look(&text, Some(descent)), look(&text, None));
 }
 
 proptest! {
