@@ -37,8 +37,8 @@ Examples:
 
 The agent's token needs `update` on rotation/claim and rotation/report/*, and the policy `default`,
 with which it is renewed when half of its life is gone. Once it has reached its longest life or was
-revoked, the agent logs in again; without -role-id it reads the token again from where it came, and says in its
-log until when there must be another.
+revoked, the agent logs in again; without -role-id it reads the token again from where it came, and
+says in its log until when there must be another.
 
 An agent that is stopped in the middle of an attempt loses its claim after 30 seconds; another one
 then goes on where it stood. Between runs it rests until the next one is due, and for 30 seconds at
