@@ -40,7 +40,7 @@ pub struct Server {
     pub unsealing: Mutex<Unsealing>,
     /// Told when there may be other work on rotations than before. Says nothing of what: who is woken asks through the door.
     pub rotations: watch::Sender<()>,
-    /// Whether a rotation needs somebody to look at it, as far as the last claim has seen.
+    /// Whether a rotation needs somebody to look at it, as far as was seen last.
     pub stuck_rotations: AtomicBool,
     parts: ArcSwapOption<Parts>,
 }

@@ -38,9 +38,10 @@ the agent was given, by `turnlock agent -target-dir=/run/app` or in the server's
 agent { target_dirs = [\"/run/app\"] }. A pid_file belongs to root, to the user of the agent or
 to that of the process.
 
-Beside a file NAME lies an empty one, .NAME.turnlock: by it turnlock knows the file for its own. One
-without it is somebody else's and not replaced unless adopt is true, so do not tidy it away. For a
-moment there is a .NAME.turnlock-new too, the value on its way.
+Beside a file NAME lies a mark, .NAME.turnlock, with the version that was written last: by it
+turnlock knows the file for its own. One without it is somebody else's and not replaced unless
+adopt is true, so do not tidy it away. For a moment there is a .NAME.turnlock-new-XXXXXX too, the
+value on its way.
 
 Before a version is made, every target is looked at: a folder that is missing, a webhook that
 does not answer (it is asked with OPTIONS) or a reader that does not run holds the attempt up, which
