@@ -2,13 +2,12 @@
 
 use std::fs::OpenOptions;
 use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 
 use reqwest::Certificate;
 use rustix::fs::OFlags;
 
 use super::PushError;
-use super::blocking::blocking;
+use super::blocking::{blocking, open};
 use super::webhook::TIMEOUT;
 
 /// Most bytes of such a file: some times what a system trusts altogether.
@@ -24,8 +23,7 @@ pub(super) async fn authorities(path: &str) -> Result<Vec<Certificate>, PushErro
 
 /// The whole file, if that is what it is: a pipe has no end before somebody writes, and a device may have none at all.
 fn read(path: &str) -> Result<Vec<u8>, PushError> {
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(PushError::File)?;
+    let file = open(OpenOptions::new().read(true), OFlags::empty(), path.as_ref()).map_err(PushError::File)?;
     if !file.metadata().map_err(PushError::File)?.is_file() {
         return Err(PushError::Authority);
     }

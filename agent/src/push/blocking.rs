@@ -1,14 +1,24 @@
 //! Work on files, which may hang for ever when a network's file system does: the thread does then, and nobody with it.
 
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use tokio::sync::Notify;
 
 use super::PushError;
+
+/// Opens what is at `path`, with `flags` besides, and never waits for a pipe's other end.
+pub(super) fn open(options: &mut OpenOptions, flags: OFlags, path: &Path) -> io::Result<File> {
+    let flags = i32::try_from((flags | OFlags::NONBLOCK).bits()).unwrap_or_default();
+    options.custom_flags(flags).open(path)
+}
 
 /// Paths that a thread is at work on.
 static AT_WORK: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());

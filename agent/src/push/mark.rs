@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::PushError;
+use super::{PushError, blocking};
 
 /// Most bytes of a mark that are read; the longest path of a secret has fewer.
 const LIMIT: u64 = 64 * 1024;
@@ -45,9 +45,7 @@ pub(super) fn reach(path: &Path) -> Result<(), PushError> {
 }
 
 fn open(options: &mut OpenOptions, path: &Path) -> Result<File, PushError> {
-    // Not through a link, and never waiting for a pipe's other end.
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
-    let file = options.custom_flags(flags).open(path).map_err(PushError::File)?;
+    let file = blocking::open(options, OFlags::NOFOLLOW, path).map_err(PushError::File)?;
     if file.metadata().map_err(PushError::File)?.is_file() { Ok(file) } else { Err(PushError::NotOwned) }
 }
 

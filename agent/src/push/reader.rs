@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use rustix::fs::OFlags;
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process, test_kill_process};
 use turnlock_core::rotation::Reason;
 
 use super::folders::Folder;
-use super::{Folders, PushError};
+use super::{Folders, PushError, blocking};
 
 /// Why the reader of a file cannot be signalled.
 #[derive(Debug, thiserror::Error)]
@@ -98,10 +98,8 @@ impl Held<'_> {
     /// The process that the file names, if the agent may signal it on that file's word.
     fn process(&self) -> Result<Pid, PushError> {
         let name = self.reader.pid_file.file_name().ok_or(PushError::Definition { member: "pid_file" })?;
-        // Not through a link, and never waiting for a pipe's other end.
-        let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(self.folder.path().join(name));
-        let file = file.map_err(of_file)?;
+        let path = self.folder.path().join(name);
+        let file = blocking::open(OpenOptions::new().read(true), OFlags::NOFOLLOW, &path).map_err(of_file)?;
         let owner = file.metadata().map_err(ReaderError::Unreadable)?.uid();
         let mut text = Vec::new();
         file.take(64).read_to_end(&mut text).map_err(ReaderError::Unreadable)?;
